@@ -1,0 +1,7 @@
+//! Floor 0: what every floor may use. No `util`, no `common`: each module has one reason to exist.
+
+pub mod aws;
+pub mod clock;
+pub mod diagnostic;
+pub mod secret;
+pub mod telemetry;

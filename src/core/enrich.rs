@@ -1,0 +1,1 @@
+//! Fills an event with what is known of its key.

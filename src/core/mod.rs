@@ -1,0 +1,16 @@
+//! Floor 1, the heart. PURE: no async, no I/O, no clock, no randomness; time comes in as an argument.
+//!
+//! A message's body becomes an [`event::Event`] (`decode`), the event is filled with what is known of its key
+//! (`enrich`), rules are matched (`evaluate`), and [`decide::decide`] turns that into incidents,
+//! notifications and the reason for each. Time is an input too: [`decide::tick`].
+
+pub mod decide;
+pub mod decode;
+pub mod enrich;
+pub mod event;
+pub mod incident;
+pub mod notification;
+pub mod pattern;
+pub mod render;
+pub mod route;
+pub mod rule;

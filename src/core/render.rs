@@ -1,0 +1,1 @@
+//! From an incident and an event to a notification: plain text, no markup.

@@ -1,0 +1,1 @@
+//! Which sinks hear of an incident.

@@ -1,0 +1,1 @@
+//! Port: KMS itself. Key details through a bounded, shared cache.

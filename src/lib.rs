@@ -1,0 +1,22 @@
+//! kmswatch watches the AWS KMS keys that everything else hangs on, and tells the right people in time.
+//!
+//! The map of the floors. Imports only point down; modules on one floor never see each other
+//! (`tests/architecture.rs` enforces both).
+//!
+//! | floor | module | is |
+//! |---|---|---|
+//! | 6 | [`cli`] | doors a person opens: one file per command |
+//! | 5 | [`app`] | wiring: builds the parts, starts the loops in order, stops them in reverse |
+//! | 4 | [`ingest`] [`deliver`] [`upkeep`] [`admin`] | the four loops |
+//! | 3 | [`config`] | composes the parts' own `Config`s; every error has a place and a hint |
+//! | 2 | [`queue`] [`store`] [`sink`] [`keys`] [`localsqs`] | ports to the world; none knows another |
+//! | 1 | [`core`] | the pure heart: decode, match, decide |
+//! | 0 | [`base`] | clock, secret, diagnostic, telemetry, AWS client set-up |
+
+pub mod base;
+pub mod core;
+pub mod keys;
+pub mod localsqs;
+pub mod queue;
+pub mod sink;
+pub mod store;

@@ -1,0 +1,1 @@
+//! An SQS-compatible endpoint in memory, for the demo, tests and benchmarks.
