@@ -3,5 +3,6 @@
 pub mod aws;
 pub mod clock;
 pub mod diagnostic;
+pub mod period;
 pub mod secret;
 pub mod telemetry;
