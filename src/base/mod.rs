@@ -3,6 +3,8 @@
 pub mod aws;
 pub mod clock;
 pub mod diagnostic;
+pub mod health;
 pub mod period;
 pub mod secret;
+pub mod stop;
 pub mod telemetry;

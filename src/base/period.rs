@@ -48,7 +48,12 @@ impl<'de> Deserialize<'de> for Period {
 
 impl std::fmt::Display for Period {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:#}", self.0)
+        let day = SignedDuration::from_hours(24).as_secs();
+        if self.0.as_secs() > day && self.0.as_secs() % day == 0 && self.0.subsec_nanos() == 0 {
+            write!(f, "{}d", self.0.as_secs() / day)
+        } else {
+            write!(f, "{:#}", self.0)
+        }
     }
 }
 
@@ -77,6 +82,13 @@ mod tests {
         assert_eq!("1h 30m".parse::<Period>().unwrap().signed(), SignedDuration::from_mins(90));
         assert_eq!("2w".parse::<Period>().unwrap().signed(), SignedDuration::from_hours(14 * 24));
         assert_eq!("0s".parse::<Period>().unwrap(), Period::default());
+    }
+
+    #[test]
+    fn a_duration_is_shown_as_people_write_it() {
+        for shown in ["20s", "24h", "36h", "2d", "15d", "1h 30m"] {
+            assert_eq!(shown.parse::<Period>().unwrap().to_string(), shown);
+        }
     }
 
     #[test]

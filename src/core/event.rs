@@ -137,7 +137,7 @@ pub struct KeyRef {
     /// Alias names (`alias/prod-ebs`), sorted.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub aliases: Vec<String>,
-    /// `KeyState` of DescribeKey, or what the event itself says.
+    /// `KeyState` of `DescribeKey`, or what the event itself says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
     /// `CUSTOMER` or `AWS`.
@@ -210,4 +210,178 @@ pub enum FactKind {
     Rotation,
     Deletion,
     MaterialExpired,
+}
+
+/// One field that we add to the document: what the reference prints and the linter of rules knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Field {
+    /// Its path in the document, as rules write it.
+    pub name: &'static str,
+    /// What it holds, for the reference.
+    pub doc: &'static str,
+    /// Where the value comes from.
+    pub derived: &'static str,
+}
+
+/// The field of that path. Members of `key.tags` and `key.labels` are free, so `key.tags.team` finds `key.tags`.
+pub fn field(path: &str) -> Option<&'static Field> {
+    FIELDS.iter().find(|field| {
+        path == field.name
+            || (matches!(field.name, "key.tags" | "key.labels")
+                && path.strip_prefix(field.name).is_some_and(|rest| rest.starts_with('.')))
+    })
+}
+
+/// Every field that kmswatch adds to the EventBridge envelope. All but `outcome` may be absent; none is ever empty.
+pub const FIELDS: &[Field] = &[
+    Field {
+        name: "key.arn",
+        doc: "the key's ARN",
+        derived: "resources, responseElements, serviceEventDetails, requestParameters, then errorMessage; a bare key id is \
+                  completed from account and Region",
+    },
+    Field { name: "key.id", doc: "the key id without the ARN around it", derived: "as key.arn" },
+    Field { name: "key.account", doc: "the account that owns the key", derived: "the key's ARN" },
+    Field { name: "key.region", doc: "the Region of the key", derived: "the key's ARN" },
+    Field {
+        name: "key.aliases",
+        doc: "alias names with their `alias/` prefix, sorted",
+        derived: "the event's alias ARNs, aliasName and keyId; then ListAliases",
+    },
+    Field {
+        name: "key.state",
+        doc: "the key state after the event, spelled as KMS spells it (`Enabled`, `Disabled`, `PendingDeletion`, …)",
+        derived: "keyState of the event, what a success implies (DisableKey: `Disabled`), the text of a failure; then \
+                  DescribeKey",
+    },
+    Field {
+        name: "key.manager",
+        doc: "`CUSTOMER` or `AWS`",
+        derived: "keyMetadata.keyManager, an alias below `alias/aws/`; then DescribeKey",
+    },
+    Field {
+        name: "key.origin",
+        doc: "`AWS_KMS`, `EXTERNAL`, `AWS_CLOUDHSM` or `EXTERNAL_KEY_STORE`",
+        derived: "keyMetadata.origin or requestParameters.origin; then DescribeKey",
+    },
+    Field {
+        name: "key.multi_region",
+        doc: "whether it is a multi-Region key",
+        derived: "an id that begins with `mrk-`, keyMetadata.multiRegion; then DescribeKey",
+    },
+    Field {
+        name: "key.tags",
+        doc: "the key's tags, as one member each",
+        derived: "the tags of CreateKey, ReplicateKey and TagResource; then ListResourceTags",
+    },
+    Field {
+        name: "key.labels",
+        doc: "what the configuration's `[[keys]]` say of the key",
+        derived: "the configuration, over the aliases and tags known now and before",
+    },
+    Field {
+        name: "actor.principal",
+        doc: "who did it, stable over sessions: the role and not its session, a user, a root user, an account id, or the \
+              AWS service (`AWS Internal`)",
+        derived: "userIdentity",
+    },
+    Field { name: "actor.type", doc: "kind of identity (`AssumedRole`, …)", derived: "userIdentity.type" },
+    Field {
+        name: "actor.account",
+        doc: "the account of whoever did it",
+        derived: "userIdentity.accountId, else its ARN",
+    },
+    Field {
+        name: "actor.session",
+        doc: "the source identity, else the role session's name: the person behind single sign-on",
+        derived: "userIdentity.sessionContext.sourceIdentity, else userIdentity.arn or principalId",
+    },
+    Field {
+        name: "actor.service",
+        doc: "the AWS service that called on somebody's behalf; `Amazon Internal` is spelled `AWS Internal`",
+        derived: "userIdentity.invokedBy",
+    },
+    Field {
+        name: "actor.ip",
+        doc: "the caller's IP address, or the name of the AWS service that called",
+        derived: "sourceIPAddress",
+    },
+    Field { name: "actor.user_agent", doc: "the caller's program, as it names itself", derived: "userAgent" },
+    Field {
+        name: "actor.mfa",
+        doc: "whether the session was opened with a second factor",
+        derived: "userIdentity.sessionContext.attributes.mfaAuthenticated",
+    },
+    Field {
+        name: "outcome",
+        doc: "`success`, `denied` (an authorization failure) or `failed` (any other error, a successful dry run included)",
+        derived: "errorCode, errorMessage; `result` of events that no trail recorded",
+    },
+    Field {
+        name: "denied_by",
+        doc: "the policy family that said no: `identity_policy`, `resource_policy`, `session_policy`, \
+              `permissions_boundary`, `service_control_policy`, `resource_control_policy`, `vpc_endpoint_policy`, \
+              `explicit_deny` where the text does not say in which policy, or `unknown`",
+        derived: "the text of errorMessage",
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_table_lists_exactly_what_the_document_gets() {
+        let full = |text: &str| Some(text.to_owned());
+        let map = || BTreeMap::from([("a".to_owned(), "b".to_owned())]);
+        let key = KeyRef {
+            arn: full("x"),
+            id: full("x"),
+            account: full("x"),
+            region: full("x"),
+            aliases: vec!["x".to_owned()],
+            state: full("x"),
+            manager: full("x"),
+            origin: full("x"),
+            multi_region: Some(true),
+            tags: map(),
+            labels: map(),
+        };
+        let actor = Actor {
+            principal: full("x"),
+            kind: full("x"),
+            account: full("x"),
+            session: full("x"),
+            service: full("x"),
+            ip: full("x"),
+            user_agent: full("x"),
+            mfa: Some(true),
+        };
+        let names = |prefix: &str, value: Value| -> Vec<String> {
+            value.as_object().unwrap().keys().map(|name| format!("{prefix}.{name}")).collect()
+        };
+        let mut written: BTreeSet<String> = ["outcome".to_owned(), "denied_by".to_owned()].into();
+        written.extend(names("key", serde_json::to_value(key).unwrap()));
+        written.extend(names("actor", serde_json::to_value(actor).unwrap()));
+        let listed: BTreeSet<String> = FIELDS.iter().map(|f| f.name.to_owned()).collect();
+        assert_eq!(listed, written);
+        assert_eq!(listed.len(), FIELDS.len(), "each once");
+    }
+
+    #[test]
+    fn fields_are_found_by_path() {
+        assert_eq!(field("key.tags.team").map(|f| f.name), Some("key.tags"));
+        assert_eq!(field("key.labels").map(|f| f.name), Some("key.labels"));
+        assert_eq!(field("key.tagsx"), None);
+        assert_eq!(field("actor.principal.x"), None);
+    }
+
+    #[test]
+    fn nothing_known_is_nothing_written() {
+        assert_eq!(serde_json::to_value(KeyRef::default()).unwrap(), serde_json::json!({}));
+        assert_eq!(serde_json::to_value(Actor::default()).unwrap(), serde_json::json!({}));
+        assert_eq!(KeyRef::default().display_name(), "unknown key");
+    }
 }

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::event::KeyRef;
-use super::notification::EventCard;
+use super::notification::{EventCard, Link};
 use super::rule::Severity;
 
 /// Which incident an alert joins: a hash of the rule (or the family it names) and the group-by values.
@@ -38,6 +38,35 @@ impl Situation {
     pub fn new(fingerprint: Fingerprint) -> Self {
         Self { fingerprint, conditions: BTreeMap::new(), incident: None }
     }
+
+    /// Whether any member rule's danger still stands.
+    pub fn active(&self, now: Timestamp) -> bool {
+        self.conditions.values().any(|condition| condition.active(now))
+    }
+
+    /// When the last of the dangers ended; `None` while one stands or none ever was.
+    pub fn cleared_at(&self, now: Timestamp) -> Option<Timestamp> {
+        if self.active(now) {
+            return None;
+        }
+        self.conditions.values().filter_map(|condition| condition.cleared_at(now)).max()
+    }
+
+    /// When this situation next needs a look although nothing happens: a danger that ends by time, or a repeat notice.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        let incident = self.incident.as_ref().filter(|incident| incident.state != State::Resolved)?;
+        let mut standing = self
+            .conditions
+            .values()
+            .filter(|c| c.last_danger.is_some_and(|danger| c.last_clear.is_none_or(|clear| clear <= danger)))
+            .map(Condition::ends_at);
+        // The last danger to end ends the incident; one that has no end of its own keeps it open.
+        let ends = standing.try_fold(None, |latest, end| end.map(|end| latest.max(Some(end)))).flatten();
+        let repeat = (incident.state == State::Open)
+            .then(|| incident.last_notified_at?.checked_add(incident.repeat?).ok())
+            .flatten();
+        [ends, repeat].into_iter().flatten().min()
+    }
 }
 
 /// One member rule's condition.
@@ -50,9 +79,13 @@ pub struct Condition {
     /// For rules that end by time: the danger ends this long after the newest alert.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub resolve_after: Option<SignedDuration>,
-    /// The resolve pattern that was in force when the danger came, as JSON: an incident keeps the resolve conditions it opened with.
+    /// The resolve pattern that was in force when the danger came, as JSON: an incident keeps the resolve conditions
+    /// it opened with.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub resolve: Option<serde_json::Value>,
+    /// The group-by paths then in force: a rule that groups otherwise now cannot speak for this condition.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub group_by: Vec<String>,
 }
 
 impl Condition {
@@ -94,7 +127,6 @@ pub struct Incident {
     pub family: String,
     /// Member rules that have fired.
     pub rules: BTreeSet<String>,
-    pub title: String,
     pub severity: Severity,
     pub state: State,
     /// Event time of the oldest alert.
@@ -129,7 +161,38 @@ pub struct Incident {
     /// Repeat notices while open, this often.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub repeat: Option<SignedDuration>,
+    /// The rule that fired last, and what it has to say on cards.
+    #[serde(default)]
+    pub voice: Voice,
+    /// The newest alert in one plain line.
+    #[serde(default)]
+    pub said: String,
+    /// The command that undoes the newest alert's event.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub undo: Option<String>,
+    /// Links to the newest alert's event and key.
+    #[serde(default)]
+    pub links: Vec<Link>,
+    /// Happenings already counted, so that a second event that tells the same one is not; at most [`HAPPENINGS_MAX`].
+    #[serde(default)]
+    pub happenings: BTreeMap<String, Timestamp>,
 }
+
+/// What a rule says on cards; kept, so that an incident can be told of after its rule is gone.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Voice {
+    pub rule: String,
+    pub title: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub runbook: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub meaning: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub action: Option<String>,
+}
+
+/// Bound on the happenings remembered in one incident.
+pub const HAPPENINGS_MAX: usize = 64;
 
 /// Bound on the principals kept in one incident.
 pub const ACTORS_MAX: usize = 50;

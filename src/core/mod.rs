@@ -12,5 +12,6 @@ pub mod incident;
 pub mod notification;
 pub mod pattern;
 pub mod render;
+pub mod reroute;
 pub mod route;
 pub mod rule;

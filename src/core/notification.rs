@@ -45,9 +45,17 @@ pub struct Notification {
 }
 
 impl Notification {
+    /// An update that asks for people again, even if somebody has taken the incident.
+    pub fn asks_again(&self) -> bool {
+        self.kind == Kind::Update && matches!(self.reason, Reason::Escalated | Reason::NewDanger)
+    }
+
     /// PagerDuty's dedup key and its kin: fingerprint + episode + escalation step.
     pub fn dedup_key(&self, step: u32) -> String {
-        format!("kmswatch-{}-{}-{step}", self.incident.fingerprint, self.incident.episode)
+        // A report about kmswatch itself may have to go out without the store, which alone knows the episode.
+        let own = self.incident.family.starts_with("kmswatch.");
+        let episode = if own { 1 } else { self.incident.episode };
+        format!("kmswatch-{}-{episode}-{step}", self.incident.fingerprint)
     }
 }
 
@@ -81,6 +89,8 @@ pub enum Reason {
     Opened,
     Reopened,
     Escalated,
+    /// Another rule of the incident's family has fired: a danger on top of the one that stood.
+    NewDanger,
     NewActor,
     Repeat,
     Resolved,
@@ -109,6 +119,7 @@ impl Reason {
             Self::Opened => "opened",
             Self::Reopened => "reopened",
             Self::Escalated => "escalated",
+            Self::NewDanger => "new_danger",
             Self::NewActor => "new_actor",
             Self::Repeat => "repeat",
             Self::Resolved => "resolved",
@@ -179,7 +190,7 @@ pub struct EventCard {
     /// Facts worth a line that only this event has ("waiting period": "7 days").
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub details: BTreeMap<String, String>,
-    /// "late by 3 h (DELIVERY_DELAY)", for events that say so.
+    /// `late by 3 h (DELIVERY_DELAY)`, for events that say so.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub late: Option<String>,
 }

@@ -1,1 +1,189 @@
-//! Which sinks hear of an incident.
+//! Which sinks hear of an incident, and what the configuration knows of keys that AWS does not.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use serde_spanned::Spanned;
+
+use super::incident::Incident;
+use super::pattern::{Node, NodeKind, Pattern};
+use super::rule::Severity;
+use crate::base::diagnostic::Problem;
+
+/// One `[[routes]]` table. Every route that matches adds its sinks.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RouteSpec {
+    /// A pattern over the incident: `severity`, `rule`, `incident`, `tags`, `state`, `key`, `actor`, `account`, `region`. Without it the route takes everything.
+    #[serde(rename = "match")]
+    pub matches: Option<Node>,
+    /// Names of sinks.
+    #[schemars(with = "Vec<String>")]
+    pub sinks: Vec<Spanned<String>>,
+    /// Ends the list when this route matches.
+    #[serde(default)]
+    pub stop: bool,
+}
+
+/// One `[[keys]]` table: labels for the keys that match.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KeysSpec {
+    /// A pattern over `account`, `region` and `key` (`arn`, `id`, `aliases`, `tags`, …).
+    #[serde(rename = "match")]
+    pub matches: Node,
+    /// Labels such as `environment`, `team`, `runbook`. Later tables win.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A compiled route.
+#[derive(Debug)]
+pub struct Route {
+    matches: Option<Condition>,
+    pub sinks: Vec<String>,
+    stop: bool,
+}
+
+/// A pattern, and what is left of it when key details could not be looked up; `None` there means: nothing but such details was asked.
+#[derive(Debug)]
+struct Condition {
+    exact: Pattern,
+    relaxed: Option<Pattern>,
+    reads_details: bool,
+}
+
+/// Compiled `[[keys]]`.
+#[derive(Debug)]
+pub struct KeyLabels {
+    pub matches: Pattern,
+    pub labels: BTreeMap<String, String>,
+}
+
+/// Members of `key` that may be absent because a lookup failed.
+const LOOKED_UP: &[&str] = &["aliases", "state", "manager", "origin", "multi_region", "tags", "labels"];
+
+/// What routing decided.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Routed {
+    pub sinks: BTreeSet<String>,
+    /// A route was taken because a value it reads could not be looked up.
+    pub unsure: bool,
+    /// No route took it, and because of its severity it goes to every sink.
+    pub unrouted: bool,
+}
+
+impl RouteSpec {
+    /// # Errors
+    /// Everything wrong with its pattern.
+    pub fn compile(&self) -> Result<Route, Vec<Problem>> {
+        let matches = match &self.matches {
+            None => None,
+            Some(node) => {
+                let exact = compile(node)?;
+                let relaxed_node = relax(node, &mut Vec::new());
+                let reads_details = relaxed_node.as_ref() != Some(node);
+                let relaxed = relaxed_node.as_ref().map(compile).transpose()?;
+                Some(Condition { exact, relaxed, reads_details })
+            }
+        };
+        Ok(Route { matches, sinks: self.sinks.iter().map(|s| s.get_ref().clone()).collect(), stop: self.stop })
+    }
+}
+
+impl KeysSpec {
+    /// # Errors
+    /// Everything wrong with its pattern.
+    pub fn compile(&self) -> Result<KeyLabels, Vec<Problem>> {
+        Ok(KeyLabels { matches: compile(&self.matches)?, labels: self.labels.clone() })
+    }
+}
+
+fn compile(node: &Node) -> Result<Pattern, Vec<Problem>> {
+    Pattern::compile(node).map_err(|errors| errors.into_iter().map(Problem::from).collect())
+}
+
+/// The pattern without the members that only a lookup can fill; `None` when nothing else is left.
+fn relax(node: &Node, path: &mut Vec<String>) -> Option<Node> {
+    let NodeKind::Table(members) = &node.kind else { return Some(node.clone()) };
+    let mut kept = Vec::new();
+    for (name, value) in members {
+        path.push(name.text.clone());
+        let looked_up =
+            matches!(path.as_slice(), [first, second, ..] if first == "key" && LOOKED_UP.contains(&second.as_str()));
+        let rest = if looked_up {
+            None
+        } else if name.text == "$or" {
+            path.pop();
+            let rest = relax_branches(value, path);
+            path.push(name.text.clone());
+            rest
+        } else {
+            relax(value, path)
+        };
+        path.pop();
+        if let Some(rest) = rest {
+            kept.push((name.clone(), rest));
+        }
+    }
+    (!kept.is_empty()).then(|| Node { span: node.span.clone(), kind: NodeKind::Table(kept) })
+}
+
+/// One branch that asks for nothing but looked-up values makes the whole choice true.
+fn relax_branches(value: &Node, path: &mut Vec<String>) -> Option<Node> {
+    let NodeKind::Array(branches) = &value.kind else { return Some(value.clone()) };
+    let branches: Option<Vec<Node>> = branches.iter().map(|branch| relax(branch, path)).collect();
+    branches.map(|branches| Node { span: value.span.clone(), kind: NodeKind::Array(branches) })
+}
+
+/// The document that routes, silences and inhibition match.
+pub fn incident_document(incident: &Incident) -> Value {
+    let mut document = json!({
+        "severity": incident.severity.as_str(),
+        "rule": incident.rules,
+        "incident": incident.family,
+        "tags": incident.tags,
+        "state": incident.state.as_str(),
+    });
+    let mut put = |name: &str, value: Option<Value>| {
+        if let (Some(members), Some(value)) = (document.as_object_mut(), value) {
+            members.insert(name.to_owned(), value);
+        }
+    };
+    put("key", incident.key.as_ref().and_then(|key| serde_json::to_value(key).ok()));
+    put("actor", serde_json::to_value(&incident.latest.actor).ok());
+    put("account", incident.latest.account.clone().map(Value::String));
+    put("region", incident.latest.region.clone().map(Value::String));
+    document
+}
+
+/// Finds the sinks for an incident. A forgotten route must not lose a page: critical and high incidents
+/// that no route takes go to `all_sinks`. `incomplete` says that key details could not be looked up.
+pub fn route(routes: &[Route], all_sinks: &[String], incident: &Incident, incomplete: bool) -> Routed {
+    let document = incident_document(incident);
+    let mut told = Routed::default();
+    for route in routes {
+        let taken = match &route.matches {
+            None => true,
+            Some(condition) if condition.exact.matches(&document) => true,
+            Some(condition) if incomplete && condition.reads_details => {
+                let taken = condition.relaxed.as_ref().is_none_or(|pattern| pattern.matches(&document));
+                told.unsure |= taken;
+                taken
+            }
+            Some(_) => false,
+        };
+        if taken {
+            told.sinks.extend(route.sinks.iter().cloned());
+            if route.stop {
+                break;
+            }
+        }
+    }
+    if told.sinks.is_empty() && incident.severity >= Severity::High {
+        told.sinks.extend(all_sinks.iter().cloned());
+        told.unrouted = true;
+    }
+    told
+}

@@ -1,9 +1,27 @@
 //! Port: the queue that messages come from. SQS's own verbs: receive, delete, extend.
+//!
+//! | file | is |
+//! |---|---|
+//! | [`sqs`] | the real one, and a local server that speaks its protocol |
+//! | [`memory`] | its twin inside this process, for tests and played events |
+//! | `config`, `url` | one `[queues.<name>]` table, and what its URL says |
+//! | `classify` | the SDK's errors, classified |
+
+mod classify;
+mod config;
+pub mod memory;
+pub mod sqs;
+mod url;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+
+pub use config::Config;
+
+/// Messages in one receive, one delete or one extend: SQS's limit.
+pub const BATCH_MAX: usize = 10;
 
 /// One message, with the handle that deletes or extends it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,25 +59,64 @@ pub trait Queue: Send + Sync {
     /// A [`QueueError`] that has classified itself.
     async fn receive(&self) -> Result<Vec<Message>, QueueError>;
 
-    /// Deletes up to 10 messages. The answer holds the handles that could NOT be deleted: SQS answers 200 with a
-    /// per-entry `Failed` list. A handle that is already gone counts as deleted.
+    /// Deletes messages, [`BATCH_MAX`] a call; a handle named twice is deleted once. The answer holds the handles that
+    /// could NOT be deleted: SQS answers 200 with a per-entry `Failed` list. A handle that is already gone or
+    /// has expired counts as deleted: if its message is still there, it comes again and is a duplicate.
     ///
     /// # Errors
-    /// When the whole call failed; then nothing is known of any entry.
+    /// When a whole call failed; then nothing is known of any entry. Deleting again is harmless.
     async fn delete(&self, handles: &[Handle]) -> Result<Vec<DeleteFailed>, QueueError>;
 
-    /// Keeps up to 10 messages invisible for `by` from now; zero makes them visible at once. The answer holds
-    /// the handles for which this failed.
+    /// Keeps messages invisible for `by` from now (at most 12 hours, rounded up to seconds); zero makes them visible
+    /// at once. The answer holds the handles for which this failed.
     ///
     /// # Errors
-    /// When the whole call failed.
+    /// When a whole call failed.
     async fn extend(&self, handles: &[Handle], by: Duration) -> Result<Vec<Handle>, QueueError>;
+
+    /// What the queue says of itself. Needs `sqs:GetQueueAttributes`; nothing else depends on the answer.
+    ///
+    /// # Errors
+    /// Where it does not say: the caller does without.
+    async fn facts(&self) -> Result<QueueFacts, QueueError>;
+}
+
+/// What a queue says of itself. `None` where it does not say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct QueueFacts {
+    pub arn: Option<String>,
+    /// Messages that wait, about.
+    pub waiting: Option<u64>,
+    /// Messages that somebody received and neither deleted nor gave back, about. Near 120,000, long polls come back empty
+    /// without an error.
+    pub in_flight: Option<u64>,
+    /// The queue's own default; a receive states its own.
+    pub visibility: Option<Duration>,
+    /// How long an unread message is kept.
+    pub retention: Option<Duration>,
+    /// `KmsMasterKeyId`: set where the queue is encrypted with a KMS key (id, ARN or alias).
+    pub kms_key: Option<String>,
+    /// The queue's access policy, as JSON.
+    pub policy: Option<String>,
+    /// Where messages go that were received too often. Without one, undecodable messages must be kept elsewhere.
+    pub dead_letters: Option<DeadLetters>,
+}
+
+/// A queue's dead-letter queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetters {
+    pub arn: String,
+    /// `maxReceiveCount`.
+    pub receives_max: u32,
+    /// Messages in it, about.
+    pub depth: Result<u64, QueueError>,
 }
 
 /// One entry of a batch delete that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeleteFailed {
     pub handle: Handle,
+    /// The service's error code, or `NoAnswer` where the answer does not name the entry.
     pub code: String,
     /// Trying again may help.
     pub retry: bool,

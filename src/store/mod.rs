@@ -1,9 +1,29 @@
 //! Port: what must survive. Incidents, the outbox, seen events, history. The store is dumb on purpose: it runs
 //! the pure core's decisions inside one transaction and knows nothing of rules, sinks or AWS.
 //!
-//! Adding a backend: a folder beside this file, one word here, and `conformance` must pass.
+//! Adding a backend: a file beside this one, one word here, and `conformance` must pass.
+//!
+//! The life of a delivery (`Leased` is a waiting or parked one with a claim that runs out by itself):
+//!
+//! ``text
+//!   new ─► waiting ◄──────── retry at / released ─────────┐
+//!             │                                           │
+//!             ├─ due, and the oldest of its fingerprint ─► leased ── done ──► done
+//!             │                                           │  │  └── dead ──► dead ─ a trigger: its followers ─► cancelled
+//!          parked ◄──────────── parked at ────────────────┘  └─ claim ran out: as before the claim, outcome unknown
+//!             │
+//!             └─ its sink was removed ─► dead
+//! ``
+
+mod config;
+#[cfg(test)]
+mod conformance;
+pub mod memory;
+mod sql;
+pub mod sqlite;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -14,6 +34,35 @@ use crate::core::event::KeyRef;
 use crate::core::incident::{Fingerprint, Incident, Situation};
 use crate::core::notification::Notification;
 use crate::core::rule::Severity;
+
+pub use config::Config;
+
+/// Opens the configured store.
+///
+/// # Errors
+/// It cannot be used; says why in words that help.
+pub async fn open(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
+    if let Some(memory) = &config.memory {
+        return Ok(Arc::new(memory::MemoryStore::new(memory)));
+    }
+    let default = sqlite::Config::default();
+    Ok(Arc::new(sqlite::open(config.sqlite.as_ref().unwrap_or(&default)).await?))
+}
+
+/// Of each incident housekeeping keeps so many of its first alerts, and as many of the newest as [`NEWEST_KEPT`] says: how it
+/// began, and how it stands. The same of its history. An incident that never ends must not fill the disk.
+const FIRST_KEPT: usize = 100;
+const NEWEST_KEPT: usize = 900;
+
+/// Why deliveries of a sink that is no longer configured are dead.
+const SINK_REMOVED: &str = "the sink is no longer configured";
+
+/// The time at which a decision stored a situation: the clock's where the decision says it, else the newest event's.
+fn kept_at(decision: &Decision, situation: &Situation) -> Timestamp {
+    let decided = decision.seen.iter().map(|(_, at)| *at).chain(decision.history.iter().map(|entry| entry.at)).max();
+    let known = situation.conditions.values().flat_map(|c| [c.last_danger, c.last_clear]).flatten();
+    decided.or_else(|| known.max()).unwrap_or(Timestamp::UNIX_EPOCH)
+}
 
 /// The pure function that [`Store::apply`] runs on a consistent snapshot; it may be run again.
 pub type Decide<'a> = &'a (dyn Fn(&Snapshot) -> Decision + Send + Sync);
@@ -97,8 +146,10 @@ pub trait Store: Send + Sync {
     /// Nothing was stored.
     async fn quarantine(&self, now: Timestamp, message_id: &str, reason: &str, body: &str) -> Result<(), StoreError>;
 
-    /// Housekeeping in bounded steps: forgets what is older than `retention`, and turns unfinished deliveries of sinks
-    /// that are not in `sinks` into dead ones. Returns the number of rows touched; call again while it is not 0.
+    /// Housekeeping in bounded steps, some hundred rows of each kind at a time: forgets what is older than `retention`, and what
+    /// lies between the first 100 and the newest 900 alerts of an incident (and lines of its history), and turns unfinished
+    /// deliveries of sinks that are not in `sinks` into dead ones. A resolved incident is kept, with its situation and story,
+    /// as long as a delivery of it is kept. Returns the number of rows touched; call again while it is not 0.
     ///
     /// # Errors
     /// The step was not made.
@@ -120,7 +171,7 @@ pub struct Leased {
     pub delivery: Delivery,
     /// What the sink told us to remember of this incident.
     pub memory: Option<String>,
-    /// Set when this is a trigger that was never attempted and its incident's resolve already waits behind it:
+    /// Set when this is a trigger that was never attempted (but as such a note) and its incident's resolve already waits behind it:
     /// the ids up to and with the resolve, and the resolve itself. They are told as one note and settled together.
     pub overtaken: Option<Overtaken>,
 }
@@ -143,6 +194,7 @@ pub struct Delivery {
     /// The last attempt ended without our knowing whether it was accepted.
     pub outcome_unknown: bool,
     pub created_at: Timestamp,
+    /// When it may be claimed next; for a claimed one, when the claim runs out.
     pub due_at: Timestamp,
     pub last_error: Option<String>,
 }
@@ -166,6 +218,20 @@ pub enum DeliveryState {
     Dead,
     /// Never sent, because what it followed was never told.
     Cancelled,
+}
+
+impl DeliveryState {
+    pub const ALL: [Self; 5] = [Self::Waiting, Self::Parked, Self::Done, Self::Dead, Self::Cancelled];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Parked => "parked",
+            Self::Done => "done",
+            Self::Dead => "dead",
+            Self::Cancelled => "cancelled",
+        }
+    }
 }
 
 /// How an attempt ended.
@@ -192,7 +258,8 @@ pub enum Outcome {
         outcome_unknown: bool,
         error: String,
     },
-    /// Given up. A dead trigger cancels what waits behind it for the same incident and sink.
+    /// Given up. A dead trigger cancels what waits behind it for the same incident and sink, up to the incident's next trigger:
+    /// an incident that opens again is told.
     Dead {
         error: String,
     },
@@ -213,9 +280,19 @@ pub struct IncidentFilter {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Story {
     pub incident: Incident,
+    /// If it is long: the first and the newest ones.
     pub alerts: Vec<crate::core::decide::AlertEntry>,
+    /// If it is long: the first and the newest lines.
     pub history: Vec<crate::core::decide::HistoryEntry>,
     pub deliveries: Vec<StoryDelivery>,
+    pub forgotten: Forgotten,
+}
+
+/// How much of a long story is no longer there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Forgotten {
+    pub alerts: u64,
+    pub history: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -263,6 +340,12 @@ pub struct StoreError {
     pub detail: String,
 }
 
+impl StoreError {
+    pub(crate) fn new(kind: StoreErrorKind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into() }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum StoreErrorKind {
     DiskFull,
@@ -277,9 +360,9 @@ pub enum StoreErrorKind {
     Other,
 }
 
-impl std::fmt::Display for StoreErrorKind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
+impl StoreErrorKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
             Self::DiskFull => "disk_full",
             Self::ReadOnly => "read_only",
             Self::Locked => "locked",
@@ -287,6 +370,12 @@ impl std::fmt::Display for StoreErrorKind {
             Self::NetworkFilesystem => "network_filesystem",
             Self::Corrupt => "corrupt",
             Self::Other => "other",
-        })
+        }
+    }
+}
+
+impl std::fmt::Display for StoreErrorKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
     }
 }

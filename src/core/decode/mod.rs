@@ -1,6 +1,24 @@
-//! From a message's body to events. Never panics; time and memory are bounded by the body's size.
+//! From a message's body to events. Never panics; time and memory are linear in the body.
 //!
-//! See the helper's implementation notes in each file: wrappers first, then one file per event family.
+//! [`wrapper`] takes wrappers off until envelopes are left, [`envelope`] makes an event of each: [`cloudtrail`] and
+//! [`native`] know the event families, [`actor`], [`key`] and [`denial`] read who, which key and how it ended. Members
+//! of the wrong type are missing members; of duplicate members the last counts, as everywhere in JSON's practice.
+
+mod actor;
+pub mod arn;
+mod cloudtrail;
+mod denial;
+mod envelope;
+mod key;
+mod native;
+mod peek;
+mod read;
+mod repair;
+mod salvage;
+mod wrapper;
+
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 
@@ -37,9 +55,20 @@ pub enum Reason {
     TooDeep,
     UnknownShape,
     S3Notification,
+    /// S3's test message for new bucket notifications.
+    S3TestEvent,
+    /// A notice that CloudTrail wrote a log file.
     CloudTrailDelivery,
+    CloudTrailDigest,
+    /// A CloudWatch Logs subscription.
+    CloudWatchLogs,
+    CloudWatchAlarm,
+    /// OCSF, as Security Lake writes it.
+    SecurityLake,
+    /// A native KMS event's `detail` alone, which does not say what happened.
     BareNative,
     NoTime,
+    /// An envelope with a broken part.
     BadEnvelope,
 }
 
@@ -51,7 +80,12 @@ impl Reason {
             Self::TooDeep => "too_deep",
             Self::UnknownShape => "unknown_shape",
             Self::S3Notification => "s3_notification",
-            Self::CloudTrailDelivery => "cloudtrail_delivery",
+            Self::S3TestEvent => "s3_test_event",
+            Self::CloudTrailDelivery => "cloud_trail_delivery",
+            Self::CloudTrailDigest => "cloud_trail_digest",
+            Self::CloudWatchLogs => "cloud_watch_logs",
+            Self::CloudWatchAlarm => "cloud_watch_alarm",
+            Self::SecurityLake => "security_lake",
             Self::BareNative => "bare_native",
             Self::NoTime => "no_time",
             Self::BadEnvelope => "bad_envelope",
@@ -81,13 +115,29 @@ pub struct Peek<'a> {
 /// Longest body SQS delivers (1 MiB since 2025, SQS quotas).
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 
-/// Decodes one body, whatever wrapper it has.
-pub fn decode(_body: &str) -> Decoded {
-    Decoded::default()
+/// Decodes one message's body, whatever wrapper it has.
+pub fn decode(body: &str) -> Decoded {
+    if body.len() > BODY_BYTES_MAX {
+        return Decoded {
+            rejected: vec![Undecodable {
+                reason: Reason::TooLarge,
+                detail: format!("body of {} bytes, more than SQS delivers", body.len()),
+                hint: None,
+                salvage: salvage::salvage(body),
+            }],
+            ..Decoded::default()
+        };
+    }
+    wrapper::decode(body)
+}
+
+/// Decodes a recorded file, such as CloudTrail's `{"Records": […]}`, which may be larger than any message.
+pub fn decode_file(text: &str) -> Decoded {
+    wrapper::decode(text)
 }
 
 /// Reads the index members of a plain EventBridge envelope; `None` for every other shape, which then
-/// takes the full [`decode`].
-pub fn peek(_body: &str) -> Option<Peek<'_>> {
-    None
+/// takes the full [`decode`]. Whenever it is `Some`, the full decode gives exactly one event with the same values.
+pub fn peek(body: &str) -> Option<Peek<'_>> {
+    peek::peek(body)
 }

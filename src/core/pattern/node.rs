@@ -138,11 +138,17 @@ impl<'de> Visitor<'de> for KindVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Kind, A::Error> {
         let mut members = Vec::new();
-        while let Some(member) = map.next_entry()? {
+        while let Some(member) = map.next_entry().map_err(without_dates)? {
             members.push(member);
         }
         Ok(Kind(NodeKind::Table(members)))
     }
+}
+
+/// TOML hands a date over as a table with one secret name, which has no place in the file.
+fn without_dates<E: serde::de::Error>(error: E) -> E {
+    let date = error.to_string().contains("$__toml_private_datetime");
+    if date { E::custom("a date is no value of an event: write it as a string, in quotes") } else { error }
 }
 
 impl schemars::JsonSchema for Node {

@@ -1,6 +1,21 @@
 //! Rules: one TOML unit each, a `match` pattern plus what to do.
 
+mod builtin;
+pub mod index;
+pub mod spec;
+
+use std::sync::Arc;
+
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::decode::Peek;
+use super::pattern::Pattern;
+use index::Index;
+
+pub use builtin::{BUILTIN, RuleFile, builtin};
+pub use spec::{RuleSpec, compile};
 
 /// How bad it is. The order is the ladder: `Info < … < Critical`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
@@ -14,6 +29,8 @@ pub enum Severity {
 }
 
 impl Severity {
+    pub const ALL: [Self; 5] = [Self::Info, Self::Low, Self::Medium, Self::High, Self::Critical];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Info => "info",
@@ -22,5 +39,68 @@ impl Severity {
             Self::High => "high",
             Self::Critical => "critical",
         }
+    }
+}
+
+/// One compiled rule.
+#[derive(Debug)]
+pub struct Rule {
+    pub id: String,
+    pub title: String,
+    pub severity: Severity,
+    pub matches: Pattern,
+    /// Permanent, reviewed exemptions: an event that matches one of them is no alert.
+    pub except: Vec<Pattern>,
+    /// An event that matches ends the danger.
+    pub resolve: Option<Pattern>,
+    /// The resolve pattern as written, for the incident to keep.
+    pub resolve_source: Option<Value>,
+    /// The danger ends this long after the newest alert.
+    pub resolve_after: Option<SignedDuration>,
+    /// A pattern over the document after a lookup: when it matches, KMS itself says that the danger is past.
+    pub recovered: Option<Pattern>,
+    /// A happening, not a condition: told once, never open.
+    pub notice: bool,
+    /// The incident family: the rule's own id unless it names one.
+    pub family: String,
+    /// Dotted paths whose values separate incidents.
+    pub group_by: Vec<String>,
+    pub repeat: Option<SignedDuration>,
+    pub tags: Vec<String>,
+    pub runbook: Option<String>,
+    pub meaning: Option<String>,
+    pub action: Option<String>,
+}
+
+/// All rules in force, with the index that tells at a glance which messages concern none of them.
+#[derive(Debug)]
+pub struct RuleSet {
+    pub rules: Vec<Arc<Rule>>,
+    index: Index,
+}
+
+impl RuleSet {
+    pub fn new(rules: Vec<Arc<Rule>>) -> Self {
+        let index = Index::new(
+            rules
+                .iter()
+                .enumerate()
+                .flat_map(|(at, rule)| std::iter::once(&rule.matches).chain(&rule.resolve).map(move |p| (at, p))),
+        );
+        Self { rules, index }
+    }
+
+    /// False only if provably no rule matches or resolves on an event that peeks so.
+    pub fn concerned(&self, peek: &Peek<'_>) -> bool {
+        self.index.concerned(peek)
+    }
+
+    /// The same question of a decoded document.
+    pub fn concern(&self, document: &Value) -> bool {
+        !self.index.candidates(document).is_empty()
+    }
+
+    pub fn get(&self, id: &str) -> Option<&Arc<Rule>> {
+        self.rules.iter().find(|rule| rule.id == id)
     }
 }

@@ -1,0 +1,277 @@
+//! Wiring, in one straight line: builds the parts, starts the loops in order, and stops them in reverse, bounded.
+
+mod reload;
+mod report;
+mod watch;
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use crate::admin::{Admin, AdminError};
+use crate::base::aws::Access;
+use crate::base::clock::Clock;
+use crate::base::health::Health;
+use crate::base::stop::Stop;
+use crate::base::telemetry::Telemetry;
+use crate::config::{Config, Loaded};
+use crate::core::decide::Decision;
+use crate::core::notification::Notification;
+use crate::deliver::{self, Deliver, Lane, LaneConfig};
+use crate::engine::{Engine, Post};
+use crate::ingest::{self, Delivered, Ingest};
+use crate::keys::{KeyLookup, Lookups};
+use crate::queue::Queue;
+use crate::queue::sqs::SqsQueue;
+use crate::sink::{BuildError, SinkContext};
+use crate::store::{self, StoreError};
+use crate::upkeep::Upkeep;
+
+pub use reload::Source;
+
+/// Why the daemon does not start, or ended although nobody told it to.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("the store cannot be used: {0}")]
+    Store(#[from] StoreError),
+    #[error("sink `{sink}`: {error}")]
+    Sink { sink: String, error: BuildError },
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    #[error("the loop for {name} ended by itself ({how}); this is a bug")]
+    Died { name: &'static str, how: String },
+}
+
+/// What the daemon runs with, beside its configuration.
+pub struct Parts {
+    pub clock: Arc<dyn Clock>,
+    pub telemetry: Telemetry,
+    pub stop: Stop,
+    /// Told when the configuration is to be loaded again.
+    pub reload: Arc<Notify>,
+    /// Where the configuration came from, for reloads; `None` when it cannot be loaded again.
+    pub source: Option<Source>,
+    /// Credentials and connections to AWS.
+    pub access: Access,
+    /// Put on every card: what the played story and tests are marked with.
+    pub banner: Option<String>,
+}
+
+/// Runs the daemon until it is stopped.
+///
+/// # Errors
+/// When a part cannot be built, or a loop ends by itself. Other trouble after the start never ends the daemon.
+pub async fn run(loaded: Loaded, parts: Parts) -> Result<(), StartError> {
+    let Parts { clock, telemetry, stop, reload, source, access, banner } = parts;
+    let Loaded { config, policy, .. } = loaded;
+    let health = Arc::new(Health::new());
+
+    let store = store::open(&config.store).await?;
+    health.store_ok();
+    let lanes = lanes(&config, &clock, banner.as_deref())?;
+    let admin = if config.admin.enabled { Some(Admin::bind(config.admin.listen).await?) } else { None };
+
+    let out = Arc::new(Out::default());
+    let no_rules = policy.without_rules();
+    let engine = Arc::new(Engine::new(
+        Arc::new(no_rules),
+        Arc::clone(&store),
+        Arc::clone(&clock),
+        Arc::clone(&out) as Arc<dyn Post>,
+    ));
+    // Each loop has its own token, so that they end in order: first what takes in, last what tells.
+    let (receiving, keeping, serving) = (Stop::new(), Stop::new(), Stop::new());
+    let reporter = report::Reporter::start(Arc::clone(&engine), keeping.child());
+    let deliver = Arc::new(Deliver::start(
+        Arc::clone(&store),
+        Arc::clone(&clock),
+        Arc::new(reporter),
+        Arc::clone(&health),
+        deliver_settings(&config),
+        lanes,
+    ));
+    out.open(Arc::clone(&deliver));
+    // Incidents that are open from before meet the rules of now before the first event does.
+    if let Err(error) = engine.adopt(policy).await {
+        tracing::error!(%error, "open incidents could not be gone through");
+    }
+    health.config_loaded();
+
+    let home = config.queues.values().filter_map(crate::queue::Config::owner).collect();
+    let lookups: Arc<dyn KeyLookup> = Arc::new(Lookups::new(&config.lookups, &access, Arc::clone(&clock), home));
+    let mut queues: Vec<Arc<dyn Queue>> = Vec::new();
+    for (name, queue) in &config.queues {
+        let queue = SqsQueue::connect(name, queue, &access).await;
+        // Before the admin door answers: nothing received yet is not ready.
+        health.watch_queue(name, queue.wait());
+        queues.push(Arc::new(queue));
+    }
+
+    let mut serve = JoinSet::new();
+    let (samples, keep_up) = (telemetry.clone(), serving.clone());
+    serve.spawn(async move { samples.keep_up(&keep_up).await });
+    if let Some(admin) = admin {
+        tracing::info!(address = %admin.address(), "health and metrics are served");
+        serve.spawn(admin.serve(Arc::clone(&health), telemetry, serving.clone()));
+    }
+    let mut upkeep = JoinSet::new();
+    upkeep.spawn(
+        Upkeep {
+            engine: Arc::clone(&engine),
+            queues: queues.clone(),
+            health: Arc::clone(&health),
+            stop: keeping.clone(),
+            retention: config.store.retention(),
+        }
+        .run(),
+    );
+    let mut ingests = JoinSet::new();
+    for (queue, queue_config) in queues.iter().zip(config.queues.values()) {
+        let delivered = (!store.durable()).then(|| Arc::clone(&out) as Arc<dyn Delivered>);
+        let ingest = Ingest {
+            queue: Arc::clone(queue),
+            engine: Arc::clone(&engine),
+            lookups: Arc::clone(&lookups),
+            health: Arc::clone(&health),
+            stop: receiving.clone(),
+            delivered,
+            settings: ingest::Settings {
+                polls_max: *queue_config.polls_max.get_ref() as usize,
+                deaf_after: config.engine.deaf_after.get_ref().unsigned(),
+                ..ingest::Settings::default()
+            },
+        };
+        ingests.spawn(ingest.run());
+    }
+    tracing::info!(
+        queues = queues.len(),
+        sinks = config.sinks.len(),
+        rules = engine.policy().rules.rules.len(),
+        store.durable = store.durable(),
+        "watching"
+    );
+
+    let grace = config.daemon.grace.get_ref().unsigned();
+    let reloader = reload::Reloader {
+        source,
+        running: config,
+        engine: Arc::clone(&engine),
+        deliver: Arc::clone(&deliver),
+        clock: Arc::clone(&clock),
+        health: Arc::clone(&health),
+        banner,
+    };
+    let died = tokio::select! {
+        () = reloader.until_stopped(&reload, &stop) => None,
+        // Loops end when they are told to; one that ends before is a bug, and a daemon without it must not look alive.
+        Some(ended) = ingests.join_next() => Some(("receiving", ended)),
+        Some(ended) = upkeep.join_next() => Some(("upkeep", ended)),
+    };
+
+    health.stopping();
+    tracing::info!(grace.seconds = grace.as_secs(), "stopping: nothing is received any more");
+    let started = tokio::time::Instant::now();
+    let left = |at_least: u64| grace.saturating_sub(started.elapsed()).max(Duration::from_secs(at_least));
+    receiving.stop();
+    bounded("receiving", left(1), &mut ingests).await;
+    deliver.stop(left(2)).await;
+    keeping.stop();
+    bounded("upkeep", Duration::from_secs(5), &mut upkeep).await;
+    serving.stop();
+    bounded("the admin door", Duration::from_secs(2), &mut serve).await;
+    store.close().await;
+    tracing::info!("stopped");
+    match died {
+        None => Ok(()),
+        Some((name, ended)) => {
+            Err(StartError::Died { name, how: ended.map_or_else(|e| e.to_string(), |()| "it returned".to_owned()) })
+        }
+    }
+}
+
+/// Waits for a loop's tasks; what does not end in time is dropped and named.
+async fn bounded(name: &str, limit: Duration, tasks: &mut JoinSet<()>) {
+    let all = async {
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "{name} ended badly");
+            }
+        }
+    };
+    if tokio::time::timeout(limit, all).await.is_err() {
+        tracing::warn!("{name} did not end in time; what was in hand comes again");
+        tasks.abort_all();
+    }
+}
+
+fn deliver_settings(config: &Config) -> deliver::Settings {
+    deliver::Settings {
+        attempt_timeout: config.daemon.attempt_timeout.get_ref().unsigned(),
+        lease: config.daemon.lease.get_ref().signed(),
+        give_up_after: config.daemon.give_up_after.get_ref().signed(),
+        seed: fastrand::u64(..),
+        ..deliver::Settings::default()
+    }
+}
+
+/// Builds every sink of a configuration.
+fn lanes(config: &Config, clock: &Arc<dyn Clock>, banner: Option<&str>) -> Result<Vec<Lane>, StartError> {
+    let context = SinkContext { clock: Arc::clone(clock) };
+    let mut lanes = Vec::new();
+    for (name, table) in &config.sinks {
+        let sink = table.build(&context).map_err(|error| StartError::Sink { sink: name.clone(), error })?;
+        let sink = match banner {
+            Some(banner) => Arc::new(report::Bannered { sink, banner: banner.to_owned() }),
+            None => sink,
+        };
+        lanes.push(Lane {
+            config: LaneConfig {
+                name: name.clone(),
+                max_per_minute: table.limit(),
+                fallback: table.fallback.as_ref().map(|f| f.get_ref().clone()),
+                fallback_after: table.fallback_after.unsigned(),
+            },
+            sink,
+        });
+    }
+    Ok(lanes)
+}
+
+/// Ties the engine and the ingest loop to the delivery loop, which is built after them.
+#[derive(Default)]
+struct Out(OnceLock<Arc<Deliver>>);
+
+impl Out {
+    fn open(&self, deliver: Arc<Deliver>) {
+        if self.0.set(deliver).is_err() {
+            tracing::debug!("the way out was open already");
+        }
+    }
+}
+
+#[async_trait]
+impl Post for Out {
+    fn wake(&self, decision: &Decision) {
+        if let Some(deliver) = self.0.get() {
+            deliver.wake(decision.deliveries.iter().map(|delivery| delivery.sink.as_str()));
+        }
+    }
+
+    async fn page_directly(&self, subject: &str, notification: Notification) {
+        if let Some(deliver) = self.0.get() {
+            deliver.page_directly(subject, &notification).await;
+        }
+    }
+}
+
+#[async_trait]
+impl Delivered for Out {
+    async fn wait(&self, deliveries: Vec<(String, String)>) {
+        if let Some(deliver) = self.0.get() {
+            deliver.drained(&deliveries).await;
+        }
+    }
+}

@@ -1,0 +1,269 @@
+//! What the loops know of their own health, for `/livez` and `/readyz`. The loops write, the admin door reads.
+//!
+//! *Live* means that no loop is stuck; failing it restarts the process, so trouble outside never fails it.
+//! *Ready* means that events get in and are kept; failing it tells people, with the reasons.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// A receive attempt must end, either way, within so many times the long poll's wait.
+const STALL_FACTOR: u32 = 3;
+
+/// Even with a short wait a receive may need this long to end: connecting, time-outs, back-off.
+const STALL_AT_LEAST: Duration = Duration::from_mins(1);
+
+/// Receive errors that last shorter than this do not make the daemon unready.
+const DEAF_AFTER: Duration = Duration::from_mins(1);
+
+/// Shared by all loops behind an `Arc`.
+#[derive(Debug, Default)]
+pub struct Health(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    queues: BTreeMap<String, QueueHealth>,
+    sinks: BTreeMap<String, String>,
+    store: Option<Result<(), String>>,
+    config_loaded: bool,
+    reload_failed: Option<String>,
+    stopping: bool,
+}
+
+#[derive(Debug)]
+struct QueueHealth {
+    wait: Duration,
+    last_end: Instant,
+    last_ok: Option<Instant>,
+    error: Option<(Instant, String)>,
+    paused: Option<String>,
+}
+
+/// The answer to "are you well?".
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Report {
+    pub ok: bool,
+    /// Why it is not ok.
+    pub reasons: Vec<String>,
+    /// What is worth knowing but does not count against it.
+    pub notes: Vec<String>,
+}
+
+impl Health {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// From now on receives of `queue` are expected to end, each within three times `wait` (at least a minute).
+    pub fn watch_queue(&self, queue: &str, wait: Duration) {
+        let fresh = QueueHealth { wait, last_end: Instant::now(), last_ok: None, error: None, paused: None };
+        self.state().queues.insert(queue.to_owned(), fresh);
+    }
+
+    pub fn forget_queue(&self, queue: &str) {
+        self.state().queues.remove(queue);
+    }
+
+    /// A receive attempt ended: with an answer (empty ones too), or with the error class named.
+    pub fn receive_ended(&self, queue: &str, error: Option<&str>) {
+        let now = Instant::now();
+        if let Some(queue) = self.state().queues.get_mut(queue) {
+            queue.last_end = now;
+            queue.paused = None;
+            match error {
+                None => {
+                    queue.last_ok = Some(now);
+                    queue.error = None;
+                }
+                Some(class) => {
+                    let since = queue.error.as_ref().map_or(now, |(since, _)| *since);
+                    queue.error = Some((since, class.to_owned()));
+                }
+            }
+        }
+    }
+
+    /// Receiving rests on purpose (the store cannot commit). Also a sign of life: call it again at every step
+    /// of the wait.
+    pub fn receive_paused(&self, queue: &str, why: &str) {
+        if let Some(queue) = self.state().queues.get_mut(queue) {
+            queue.last_end = Instant::now();
+            queue.paused = Some(why.to_owned());
+        }
+    }
+
+    pub fn store_ok(&self) {
+        let mut state = self.state();
+        if state.store != Some(Ok(())) {
+            state.store = Some(Ok(()));
+        }
+    }
+
+    /// `kind` is the error's kind, such as `disk_full`.
+    pub fn store_failed(&self, kind: &str) {
+        self.state().store = Some(Err(kind.to_owned()));
+    }
+
+    /// A configuration is in force; clears what an earlier failed reload left.
+    pub fn config_loaded(&self) {
+        let mut state = self.state();
+        state.config_loaded = true;
+        state.reload_failed = None;
+    }
+
+    /// The new configuration did not load; the old one stays in force.
+    pub fn reload_failed(&self, why: &str) {
+        self.state().reload_failed = Some(why.to_owned());
+    }
+
+    pub fn sink_failing(&self, sink: &str, reason: &str) {
+        self.state().sinks.insert(sink.to_owned(), reason.to_owned());
+    }
+
+    /// The sink works again, or is gone.
+    pub fn sink_recovered(&self, sink: &str) {
+        self.state().sinks.remove(sink);
+    }
+
+    pub fn stopping(&self) {
+        self.state().stopping = true;
+    }
+
+    /// Fails when a queue's receive attempts no longer end.
+    pub fn live(&self) -> Report {
+        let state = self.state();
+        let reasons = state.queues.iter().filter_map(|(name, queue)| {
+            let silent = queue.last_end.elapsed();
+            (!state.stopping && silent > (queue.wait * STALL_FACTOR).max(STALL_AT_LEAST))
+                .then(|| format!("queue {name}: no receive has ended for {} s", silent.as_secs()))
+        });
+        Report::new(reasons.collect(), vec![])
+    }
+
+    /// Fails when events do not get in or are not kept. Failing sinks are named only: events are safe in the outbox.
+    pub fn ready(&self) -> Report {
+        let state = self.state();
+        let mut reasons = vec![];
+        if state.stopping {
+            reasons.push("stopping".to_owned());
+        }
+        if !state.config_loaded {
+            reasons.push("no configuration is loaded".to_owned());
+        }
+        match &state.store {
+            None => reasons.push("store: not opened yet".to_owned()),
+            Some(Err(kind)) => reasons.push(format!("store: {kind}")),
+            Some(Ok(())) => {}
+        }
+        for (name, queue) in &state.queues {
+            if let Some(why) = &queue.paused {
+                reasons.push(format!("queue {name}: receiving is paused: {why}"));
+            } else if let Some((since, class)) = &queue.error {
+                let lasting = since.elapsed();
+                if queue.last_ok.is_none() || lasting >= DEAF_AFTER {
+                    reasons.push(format!("queue {name}: cannot receive for {} s: {class}", lasting.as_secs()));
+                }
+            } else if queue.last_ok.is_none() {
+                reasons.push(format!("queue {name}: nothing received yet"));
+            }
+        }
+        let mut notes: Vec<String> =
+            state.sinks.iter().map(|(name, reason)| format!("sink {name} is failing: {reason}")).collect();
+        if let Some(why) = &state.reload_failed {
+            notes.push(format!("the last reload failed, the earlier configuration is in force: {why}"));
+        }
+        Report::new(reasons, notes)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic while holding the lock leaves plain values behind, never half-written ones.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Report {
+    fn new(reasons: Vec<String>, notes: Vec<String>) -> Self {
+        Self { ok: reasons.is_empty(), reasons, notes }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn healthy() -> Health {
+        let health = Health::new();
+        health.config_loaded();
+        health.store_ok();
+        health.watch_queue("prod", Duration::from_secs(20));
+        health.receive_ended("prod", None);
+        health
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn live_until_receives_stop_ending() {
+        let health = healthy();
+        tokio::time::advance(Duration::from_mins(1)).await;
+        assert!(health.live().ok);
+        health.receive_ended("prod", Some("network"));
+        tokio::time::advance(Duration::from_mins(1)).await;
+        assert!(health.live().ok, "an error is an end too");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let report = health.live();
+        assert_eq!(
+            (report.ok, report.reasons.as_slice()),
+            (false, &["queue prod: no receive has ended for 61 s".into()][..])
+        );
+        health.receive_paused("prod", "disk_full");
+        assert!(health.live().ok, "a rest on purpose is no stall");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn short_errors_are_forgiven_lasting_ones_are_not() {
+        let health = healthy();
+        assert!(health.ready().ok, "{:?}", health.ready());
+        health.receive_ended("prod", Some("network"));
+        tokio::time::advance(Duration::from_secs(59)).await;
+        health.receive_ended("prod", Some("access_denied"));
+        assert!(health.ready().ok);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(health.ready().reasons, ["queue prod: cannot receive for 60 s: access_denied"]);
+        health.receive_ended("prod", None);
+        assert!(health.ready().ok);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn unready_says_why() {
+        let health = Health::new();
+        health.watch_queue("prod", Duration::from_secs(20));
+        assert_eq!(
+            health.ready().reasons,
+            ["no configuration is loaded", "store: not opened yet", "queue prod: nothing received yet"]
+        );
+        health.config_loaded();
+        health.store_failed("disk_full");
+        health.receive_paused("prod", "the store cannot commit");
+        assert_eq!(
+            health.ready().reasons,
+            ["store: disk_full", "queue prod: receiving is paused: the store cannot commit"]
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failing_sinks_and_reloads_are_named_only() {
+        let health = healthy();
+        health.sink_failing("oncall", "network");
+        health.reload_failed("kmswatch.toml:3:1");
+        let report = health.ready();
+        assert!(report.ok);
+        assert_eq!(report.notes.len(), 2);
+        assert!(report.notes.iter().any(|note| note == "sink oncall is failing: network"));
+        health.sink_recovered("oncall");
+        health.config_loaded();
+        assert_eq!(health.ready().notes, Vec::<String>::new());
+        health.stopping();
+        assert!(!health.ready().ok);
+    }
+}

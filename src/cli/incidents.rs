@@ -1,0 +1,258 @@
+//! `kmswatch incidents`: what is open, the story of one, and what people do to it. Works on the store itself, so also while
+//! the daemon is down; a running daemon sends what follows from it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{ExitStatus, Format, say, talk};
+use crate::base::clock::{SystemClock, Timestamp};
+use crate::config;
+use crate::core::decide::{Action, Command, Decision, What};
+use crate::core::incident::{Incident, State};
+use crate::core::notification::Notification;
+use crate::core::render::clean;
+use crate::engine::{Engine, Post};
+use crate::store::{DeliveryState, IncidentFilter, Store, Story};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    action: Option<Door>,
+    /// The configuration file that names the store.
+    #[arg(long, short, global = true, default_value = config::DEFAULT_PATH, env = "KMSWATCH_CONFIG")]
+    config: PathBuf,
+    /// How to print.
+    #[arg(long, global = true, value_enum, default_value_t)]
+    format: Format,
+    /// Resolved ones too.
+    #[arg(long)]
+    all: bool,
+    /// At most so many, newest first.
+    #[arg(long, default_value_t = 50)]
+    limit: usize,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Door {
+    /// Tell the story of one incident.
+    Show { id: String },
+    /// Take an incident: no more repeats, and a higher severity asks again.
+    Ack(Hand),
+    /// End an incident by hand; only newer events open it again.
+    Resolve(Hand),
+    /// List deliveries that wait for a person (parked) or were given up (dead).
+    Undelivered,
+}
+
+#[derive(Debug, clap::Args)]
+struct Hand {
+    id: String,
+    /// Who does it.
+    #[arg(long)]
+    by: String,
+    /// Why.
+    #[arg(long)]
+    why: String,
+}
+
+pub(super) async fn run(args: Args) -> ExitStatus {
+    let loaded = match super::load(&args.config) {
+        Ok(loaded) => loaded,
+        Err(status) => return status,
+    };
+    if loaded.config.store.is_memory() {
+        talk("error: the configuration keeps incidents in the daemon's memory; no other process can see them");
+        return ExitStatus::NotFine;
+    }
+    let path = loaded.config.store.path();
+    if !path.exists() {
+        talk(&format!("error: there is no store at {} yet; the daemon makes it when it starts", path.display()));
+        return ExitStatus::NotFine;
+    }
+    let store = match crate::store::open(&loaded.config.store).await {
+        Ok(store) => store,
+        Err(error) => {
+            talk(&format!("error: the store cannot be opened: {error}"));
+            return ExitStatus::NotFine;
+        }
+    };
+    let status = match &args.action {
+        None => list(store.as_ref(), &args).await,
+        Some(Door::Show { id }) => show(store.as_ref(), id, args.format).await,
+        Some(Door::Undelivered) => undelivered(store.as_ref(), args.format).await,
+        Some(Door::Ack(hand)) => by_hand(&store, loaded, hand, Action::Acknowledge).await,
+        Some(Door::Resolve(hand)) => by_hand(&store, loaded, hand, Action::Resolve).await,
+    };
+    store.close().await;
+    status.unwrap_or_else(|error| {
+        talk(&format!("error: the store does not answer: {error}"));
+        ExitStatus::NotFine
+    })
+}
+
+type Answer = Result<ExitStatus, crate::store::StoreError>;
+
+async fn list(store: &dyn Store, args: &Args) -> Answer {
+    let incidents = store.incidents(&IncidentFilter { open: !args.all, limit: args.limit }).await?;
+    for incident in &incidents {
+        match args.format {
+            Format::Json => json(incident),
+            Format::Text => say(&line(incident)),
+        }
+    }
+    if incidents.is_empty() {
+        talk(if args.all { "no incidents" } else { "no open incidents" });
+    }
+    Ok(ExitStatus::Fine)
+}
+
+fn line(incident: &Incident) -> String {
+    format!(
+        "{}  {:<8} {:<12} {}  {} — {} ({} alert{}{})",
+        incident.id,
+        incident.severity.as_str(),
+        incident.state.as_str(),
+        incident.opened_at.strftime("%Y-%m-%d %H:%M:%SZ"),
+        incident.voice.title,
+        clean(incident.key.as_ref().map_or("no key named", |key| key.display_name()), 100),
+        incident.alerts,
+        if incident.alerts == 1 { "" } else { "s" },
+        incident.taken.as_ref().map_or(String::new(), |taken| format!("; {}: {}", taken.by, taken.why)),
+    )
+}
+
+async fn show(store: &dyn Store, id: &str, format: Format) -> Answer {
+    let Some(found) = store.story(id).await? else {
+        talk(&format!("error: there is no incident `{id}` (or several begin like that)"));
+        return Ok(ExitStatus::NotFine);
+    };
+    match format {
+        Format::Json => json(&found),
+        Format::Text => tell(&found),
+    }
+    Ok(ExitStatus::Fine)
+}
+
+/// The story, oldest first: alerts, decisions and deliveries in one line of time.
+fn tell(story: &Story) {
+    say(&line(&story.incident));
+    if let Some(arn) = story.incident.key.as_ref().and_then(|key| key.arn.as_deref()) {
+        say(&format!("  key    {}", clean(arn, 200)));
+    }
+    for actor in &story.incident.actors {
+        say(&format!("  actor  {}", clean(actor, 200)));
+    }
+    let mut lines: Vec<(Timestamp, String)> = Vec::new();
+    for alert in &story.alerts {
+        let who = alert.event.actor.principal.as_deref().unwrap_or("unknown");
+        let text = format!(
+            "alert    {} ({}): {} by {}",
+            alert.rule,
+            alert.severity.as_str(),
+            clean(&alert.event.name, 100),
+            clean(who, 150)
+        );
+        lines.push((alert.event.time, text));
+    }
+    for entry in &story.history {
+        let text = match &entry.what {
+            What::Transition { to, reason, by, why, .. } => {
+                let hand = by.as_ref().map(|by| format!(" by {by}: {}", why.as_deref().unwrap_or_default()));
+                format!("state    {} ({}){}", to.as_str(), reason.as_str(), hand.unwrap_or_default())
+            }
+            What::Told { sinks, kind, reason } => {
+                format!("told     {} {} to {}", kind.as_str(), reason.as_str(), sinks.join(", "))
+            }
+            What::NotTold { reason } => format!("not told {}", reason.as_str()),
+        };
+        lines.push((entry.at, text));
+    }
+    for delivery in &story.deliveries {
+        let error = delivery.last_error.as_ref().map_or(String::new(), |error| format!(" — {}", clean(error, 200)));
+        let text = format!(
+            "delivery {} to {}: {} after {} attempt(s){error}",
+            delivery.kind.as_str(),
+            delivery.sink,
+            delivery.state.as_str(),
+            delivery.attempts
+        );
+        lines.push((delivery.created_at, text));
+    }
+    lines.sort_by_key(|(at, _)| *at);
+    for (at, text) in lines {
+        say(&format!("  {}  {text}", at.strftime("%Y-%m-%d %H:%M:%SZ")));
+    }
+}
+
+async fn undelivered(store: &dyn Store, format: Format) -> Answer {
+    let deliveries = store.deliveries(&[DeliveryState::Parked, DeliveryState::Dead], 1000).await?;
+    for delivery in &deliveries {
+        let error = delivery.last_error.as_deref().unwrap_or("");
+        match format {
+            Format::Json => json(&serde_json::json!({
+                "sink": delivery.sink,
+                "incident": delivery.notification.incident.id,
+                "kind": delivery.notification.kind,
+                "state": delivery.state,
+                "attempts": delivery.attempts,
+                "created_at": delivery.created_at,
+                "error": error,
+            })),
+            Format::Text => say(&format!(
+                "{}  {:<6} {}  {} {} after {} attempt(s): {}",
+                delivery.created_at.strftime("%Y-%m-%d %H:%M:%SZ"),
+                delivery.state.as_str(),
+                delivery.sink,
+                delivery.notification.incident.id,
+                delivery.notification.kind.as_str(),
+                delivery.attempts,
+                clean(error, 200)
+            )),
+        }
+    }
+    if deliveries.is_empty() {
+        talk("everything was delivered");
+        return Ok(ExitStatus::Fine);
+    }
+    Ok(ExitStatus::NotFine)
+}
+
+/// A command line has no sinks at hand; the daemon sends what the store holds.
+struct Nobody;
+
+#[async_trait]
+impl Post for Nobody {
+    fn wake(&self, _: &Decision) {}
+
+    async fn page_directly(&self, _: &str, _: Notification) {}
+}
+
+async fn by_hand(store: &Arc<dyn Store>, loaded: config::Loaded, hand: &Hand, action: Action) -> Answer {
+    let Some(found) = store.story(&hand.id).await? else {
+        talk(&format!("error: there is no incident `{}` (or several begin like that)", hand.id));
+        return Ok(ExitStatus::NotFine);
+    };
+    let id = found.incident.id;
+    if found.incident.state == State::Resolved {
+        talk(&format!("error: incident {id} is resolved already"));
+        return Ok(ExitStatus::NotFine);
+    }
+    let clock = Arc::new(SystemClock);
+    let engine = Engine::new(Arc::new(loaded.policy), Arc::clone(store), clock, Arc::new(Nobody));
+    let command = Command { incident: id.clone(), action, by: hand.by.clone(), why: hand.why.clone() };
+    if engine.by_hand(&command).await? {
+        talk(&format!("incident {id} {}", if action == Action::Resolve { "resolved" } else { "acknowledged" }));
+        return Ok(ExitStatus::Fine);
+    }
+    talk(&format!("error: incident {id} is not the newest of its kind any more"));
+    Ok(ExitStatus::NotFine)
+}
+
+fn json(value: &impl serde::Serialize) {
+    match serde_json::to_string(value) {
+        Ok(text) => say(&text),
+        Err(error) => talk(&format!("error: {error}")),
+    }
+}

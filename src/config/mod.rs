@@ -1,0 +1,224 @@
+//! Composes the parts' own configurations. Every error has a file, a line, a column and a hint, and all of them come in one run.
+//!
+//! A file is parsed into a tree that knows its places ([`document`]), the environment is laid over it
+//! ([`overrides`]), the tree is read into [`Config`], each part checks its own values, what refers to something else is checked
+//! ([`references`]), and rules are gathered and compiled ([`rules`]). Nothing here touches more of the world than the
+//! configuration and rule files: no network, no credentials, no secret.
+
+mod document;
+mod fields;
+mod overrides;
+mod references;
+mod rules;
+mod sections;
+mod words;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::base::diagnostic::{Diagnostic, Level, Problem};
+use crate::base::telemetry::LogConfig;
+use crate::core::decide::{EngineSettings, Policy};
+use crate::core::route::{KeysSpec, RouteSpec};
+use crate::core::rule::{RuleFile, RuleSet, RuleSpec};
+use crate::{keys, queue, sink, store};
+use document::Document;
+use rules::Gathered;
+
+pub use overrides::environment;
+pub use sections::{AdminConfig, DaemonConfig, EngineConfig, RuleOverride, RulesConfig};
+
+/// The configuration of kmswatch.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "kmswatch configuration")]
+pub struct Config {
+    /// Where messages come from: `[queues.<name>]`.
+    pub queues: BTreeMap<String, queue::Config>,
+    /// What survives a restart, where, and for how long.
+    pub store: store::Config,
+    /// Who is told: `[sinks.<name>.<kind>]`.
+    pub sinks: BTreeMap<String, sink::SinkTable>,
+    /// Key details read from KMS.
+    pub lookups: keys::Config,
+    /// What we know about keys that AWS does not: `[[keys]]`.
+    pub keys: Vec<KeysSpec>,
+    /// Which sinks hear of what: `[[routes]]`. Every route that matches adds its sinks.
+    pub routes: Vec<RouteSpec>,
+    /// Rules of your own: `[[rule]]`.
+    pub rule: Vec<RuleSpec>,
+    /// Which rules are in force.
+    pub rules: RulesConfig,
+    /// The times that decisions work with.
+    pub engine: EngineConfig,
+    /// The HTTP listener for health and metrics.
+    pub admin: AdminConfig,
+    /// What is written to standard error.
+    pub log: LogConfig,
+    /// How the process behaves.
+    pub daemon: DaemonConfig,
+}
+
+/// The configuration file that commands read where none is named.
+pub const DEFAULT_PATH: &str = "kmswatch.toml";
+
+/// A configuration that can be used.
+#[derive(Debug)]
+pub struct Loaded {
+    pub config: Config,
+    pub policy: Policy,
+    /// Warnings and notes; no errors.
+    pub warnings: Vec<Diagnostic>,
+    /// Files and folders whose change makes it worth loading again.
+    pub files: Vec<PathBuf>,
+}
+
+impl Loaded {
+    /// What there is, in words: `12 rules, 2 sinks, 2 routes, 1 queue`.
+    pub fn summary(&self) -> String {
+        let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+        [
+            count(self.policy.rules.rules.len(), "rule"),
+            count(self.config.sinks.len(), "sink"),
+            count(self.config.routes.len(), "route"),
+            count(self.config.queues.len(), "queue"),
+        ]
+        .join(", ")
+    }
+}
+
+/// Loads a configuration file, with the environment (see [`environment`]) laid over it, and its rule files.
+///
+/// # Errors
+/// Everything found, warnings and notes included, if there is at least one error.
+pub fn load(path: &Path, env: impl IntoIterator<Item = (String, String)>) -> Result<Loaded, Vec<Diagnostic>> {
+    let text = fs::read_to_string(path).map_err(|error| vec![rules::unreadable(path, &error)])?;
+    let layers = overrides::read(env, text.len());
+    let mut document = Document::parse(path, &text)?;
+    let mut problems = document.overlay(&layers);
+    let (config, found) = document.read::<Config>();
+    problems.extend(found);
+    let Some(config) = config else { return Err(document.diagnostics(problems)) };
+    check_parts(&config, &document, &mut problems);
+    let folder = path.parent().unwrap_or_else(|| Path::new(""));
+    let mut gathered = rules::of_config(&config.rule, &config.rules, &document, folder);
+    problems.append(&mut gathered.problems);
+    let ids: Vec<&str> = gathered.ids.iter().map(String::as_str).collect();
+    let mut routes = Vec::new();
+    for route in &config.routes {
+        routes.extend(route.compile().map_err(|found| problems.extend(found)));
+        fields::check_route(route, &ids, &mut problems);
+    }
+    let mut labels = Vec::new();
+    for spec in &config.keys {
+        labels.extend(spec.compile().map_err(|found| problems.extend(found)));
+        fields::check_keys(spec, &mut problems);
+    }
+    problems.extend(references::check(&config, &document));
+    if !problems.iter().any(|problem| problem.level == Level::Error) && gathered.diagnostics.is_empty() {
+        problems.extend(references::reach(&config, &document, &gathered.rules));
+    }
+    for problem in problems.iter_mut().filter(|problem| !problem.has_place()) {
+        // Of something that is not there at all, the first line is as good a place as any.
+        problem.span = 0..1;
+    }
+    let mut diagnostics = document.diagnostics(problems);
+    diagnostics.append(&mut gathered.diagnostics);
+    sort(&mut diagnostics, path);
+    if diagnostics.iter().any(Diagnostic::is_error) {
+        return Err(diagnostics);
+    }
+    let mut files = vec![path.to_owned()];
+    files.append(&mut gathered.watched);
+    let policy = Policy {
+        rules: RuleSet::new(gathered.rules),
+        routes,
+        labels,
+        sinks: config.sinks.keys().cloned().collect(),
+        engine: config.engine.settings(),
+        legacy: Vec::new(),
+    };
+    Ok(Loaded { config, policy, warnings: diagnostics, files })
+}
+
+/// Loads rule files alone, or the built-in rules if none is named: for commands that run without a configuration.
+///
+/// # Errors
+/// As for [`load`].
+pub fn load_rules(names: &[PathBuf]) -> Result<Loaded, Vec<Diagnostic>> {
+    let Gathered { rules, diagnostics, watched, .. } = rules::of_files(names);
+    if diagnostics.iter().any(Diagnostic::is_error) {
+        return Err(diagnostics);
+    }
+    let policy = Policy {
+        rules: RuleSet::new(rules),
+        routes: Vec::new(),
+        labels: Vec::new(),
+        sinks: Vec::new(),
+        engine: EngineSettings::default(),
+        legacy: Vec::new(),
+    };
+    Ok(Loaded { config: Config::default(), policy, warnings: diagnostics, files: watched })
+}
+
+/// Whether a file holds rules and nothing else.
+pub fn is_rule_file(path: &Path) -> bool {
+    let table = fs::read_to_string(path).ok().and_then(|text| text.parse::<toml::Table>().ok());
+    table.is_some_and(|table| !table.is_empty() && table.keys().all(|key| key == "rule"))
+}
+
+/// The JSON Schema of the configuration, draft 2020-12.
+pub fn schema() -> serde_json::Value {
+    schema_of::<Config>()
+}
+
+/// The JSON Schema of a rule file, draft 2020-12.
+pub fn rule_file_schema() -> serde_json::Value {
+    schema_of::<RuleFile>()
+}
+
+fn schema_of<T: JsonSchema>() -> serde_json::Value {
+    schemars::generate::SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>().to_value()
+}
+
+/// The configuration's findings in the order of its lines, then the environment's and the rule files'.
+fn sort(diagnostics: &mut [Diagnostic], path: &Path) {
+    diagnostics.sort_by(|a, b| {
+        let order = |d: &Diagnostic| (d.file != path, d.file.clone(), d.position());
+        order(a).cmp(&order(b))
+    });
+}
+
+/// Lets every part check its own values.
+fn check_parts(config: &Config, document: &Document<'_>, problems: &mut Vec<Problem>) {
+    let mut of = |path: &[&str], check: &dyn Fn(&mut Vec<Problem>)| {
+        let place = document.place(path);
+        let broken = document.is_broken(&place);
+        let mut found = Vec::new();
+        check(&mut found);
+        for mut problem in found {
+            if !problem.has_place() {
+                problem.span = place.clone();
+            }
+            // What seems to be missing from a table that could not be read in full may be there.
+            if !broken || (problem.span != place && !document.is_header(&problem.span)) {
+                problems.push(problem);
+            }
+        }
+    };
+    for (name, queue) in &config.queues {
+        of(&["queues", name], &|found| queue.check(found));
+    }
+    for (name, sink) in &config.sinks {
+        let place = document.place(&["sinks", name]);
+        of(&["sinks", name], &|found| sink.check(place.clone(), found));
+    }
+    of(&["store"], &|found| config.store.check(found));
+    of(&["lookups"], &|found| config.lookups.check(found));
+    of(&["engine"], &|found| config.engine.check(found));
+    of(&["daemon"], &|found| config.daemon.check(found));
+}

@@ -1,0 +1,317 @@
+//! Gathers the rules in force: the built-in pack, rule files and the configuration's own, changed as it says.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::document::Document;
+use super::fields;
+use super::sections::{RuleOverride, RulesConfig};
+use crate::base::diagnostic::{Diagnostic, Problem, did_you_mean};
+use crate::core::rule::{BUILTIN, Rule, RuleFile, RuleSpec, compile};
+
+/// The rules in force and what was found on the way.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    pub(super) rules: Vec<Arc<Rule>>,
+    pub(super) diagnostics: Vec<Diagnostic>,
+    /// Findings in the configuration itself.
+    pub(super) problems: Vec<Problem>,
+    /// Ids of all rules there are, in force or not.
+    pub(super) ids: BTreeSet<String>,
+    /// Rule files and the folders in which new ones may appear.
+    pub(super) watched: Vec<PathBuf>,
+}
+
+/// One file's name and text.
+struct Text {
+    name: PathBuf,
+    text: String,
+}
+
+/// Rules of a configuration. `folder` is where relative names start.
+pub(super) fn of_config(own: &[RuleSpec], settings: &RulesConfig, document: &Document<'_>, folder: &Path) -> Gathered {
+    let mut gathered = Gathered::default();
+    let mut texts = if settings.built_in { built_in() } else { Vec::new() };
+    for pattern in &settings.files {
+        match files(folder, pattern.get_ref()) {
+            Ok(found) => {
+                if found.is_empty() {
+                    gathered.problems.push(
+                        Problem::warning(pattern.span(), format!("no file matches `{}`", pattern.get_ref()))
+                            .hint(format!("names are relative to the folder of the configuration, {}", shown(folder))),
+                    );
+                }
+                gathered.watched.extend(folder.join(pattern.get_ref()).parent().map(Path::to_owned));
+                for file in found {
+                    if !gathered.watched.contains(&file) {
+                        gathered.watched.push(file.clone());
+                        match fs::read_to_string(&file) {
+                            Ok(text) => texts.push(Text { name: file, text }),
+                            Err(error) => {
+                                let (message, hint) = why_unreadable(&file, &error);
+                                gathered.problems.push(Problem::error(pattern.span(), message).hint(hint));
+                            }
+                        }
+                    }
+                }
+            }
+            Err(problem) => gathered.problems.push(Problem { span: pattern.span(), ..problem }),
+        }
+    }
+    gather(gathered, &texts, Some((own, settings, document)))
+}
+
+/// The rules of these files alone, or the built-in pack if there are none.
+pub(super) fn of_files(names: &[PathBuf]) -> Gathered {
+    let mut gathered = Gathered { watched: names.to_vec(), ..Gathered::default() };
+    let mut texts = if names.is_empty() { built_in() } else { Vec::new() };
+    for name in names {
+        match fs::read_to_string(name) {
+            Ok(text) => texts.push(Text { name: name.clone(), text }),
+            Err(error) => gathered.diagnostics.push(unreadable(name, &error)),
+        }
+    }
+    gather(gathered, &texts, None)
+}
+
+type Configured<'c> = (&'c [RuleSpec], &'c RulesConfig, &'c Document<'c>);
+
+fn gather(mut gathered: Gathered, texts: &[Text], configured: Option<Configured<'_>>) -> Gathered {
+    let mut documents = Vec::new();
+    for Text { name, text } in texts {
+        match Document::parse(name, text) {
+            Ok(mut document) => {
+                let (file, problems) = document.read::<RuleFile>();
+                gathered.diagnostics.extend(document.diagnostics(problems));
+                documents.push((document, file.map(|file| file.rule).unwrap_or_default()));
+            }
+            Err(diagnostics) => gathered.diagnostics.extend(diagnostics),
+        }
+    }
+    let mut book = Book::new(configured.map(|(_, settings, _)| settings));
+    for (document, specs) in &documents {
+        for spec in specs {
+            book.add(spec, document, &mut gathered);
+        }
+    }
+    if let Some((own, settings, document)) = configured {
+        for spec in own {
+            book.add(spec, document, &mut gathered);
+        }
+        book.check_names(settings, document, &mut gathered.problems);
+        if gathered.rules.is_empty() && gathered.diagnostics.is_empty() {
+            gathered.problems.push(
+                Problem::warning(document.place(&["rules"]), "no rule is in force, so nothing will ever be told")
+                    .hint("leave `built_in` on, or name rule files in `files`"),
+            );
+        }
+    }
+    gathered
+}
+
+/// Which ids were seen, and what the configuration changes.
+struct Book<'c> {
+    seen: HashMap<String, String>,
+    disabled: BTreeSet<&'c str>,
+    changes: BTreeMap<&'c str, &'c RuleOverride>,
+    changes_problems: Vec<Problem>,
+}
+
+impl<'c> Book<'c> {
+    fn new(settings: Option<&'c RulesConfig>) -> Self {
+        let mut book = Self {
+            seen: HashMap::new(),
+            disabled: BTreeSet::new(),
+            changes: BTreeMap::new(),
+            changes_problems: Vec::new(),
+        };
+        if let Some(settings) = settings {
+            book.disabled.extend(settings.disable.iter().map(|id| id.get_ref().as_str()));
+            book.changes.extend(settings.r#override.iter().map(|(id, change)| (id.as_str(), change)));
+        }
+        book
+    }
+
+    fn add(&mut self, spec: &RuleSpec, document: &Document<'_>, gathered: &mut Gathered) {
+        let id = spec.id.get_ref().as_str();
+        let mut problems = Vec::new();
+        let here = document.diagnostics(vec![Problem::note(spec.id.span(), "")]);
+        let here = here.first().map_or_else(String::new, |diagnostic| match diagnostic.position() {
+            Some(at) => format!("{}:{}:{}", diagnostic.file.display(), at.line, at.column),
+            None => diagnostic.file.display().to_string(),
+        });
+        if let Some(first) = self.seen.get(id) {
+            problems.push(
+                Problem::error(spec.id.span(), format!("there is already a rule `{id}`, at {first}")).hint(format!(
+                    "give this one another id; to change the other rule write `[rules.override.\"{id}\"]`"
+                )),
+            );
+        } else {
+            self.seen.insert(id.to_owned(), here);
+        }
+        gathered.ids.insert(id.to_owned());
+        fields::check_rule(spec, &mut problems);
+        let broken = document.is_broken(&spec.id.span());
+        match compile(spec) {
+            Ok(rule) if problems.is_empty() && spec.enabled && !self.disabled.contains(id) => {
+                gathered.rules.extend(self.changed(spec, rule));
+            }
+            Ok(_) => {}
+            // Of a rule that could not be read in full only what its values say counts, not what it seems to lack.
+            Err(found) => problems.extend(found.into_iter().filter(|p| !broken || p.span != spec.id.span())),
+        }
+        gathered.diagnostics.extend(document.diagnostics(problems));
+        gathered.problems.append(&mut self.changes_problems);
+    }
+
+    /// The rule with the configuration's changes.
+    fn changed(&mut self, spec: &RuleSpec, rule: Rule) -> Option<Arc<Rule>> {
+        let Some(change) = self.changes.get(rule.id.as_str()) else { return Some(Arc::new(rule)) };
+        change.except.iter().for_each(|pattern| fields::check_event_pattern(pattern, &mut self.changes_problems));
+        let mut spec = spec.clone();
+        spec.severity = change.severity.unwrap_or(spec.severity);
+        spec.except.extend(change.except.iter().cloned());
+        spec.resolve_after = change.resolve_after.clone().or(spec.resolve_after);
+        spec.repeat = change.repeat.clone().or(spec.repeat);
+        spec.runbook = change.runbook.clone().or(spec.runbook);
+        // The rule itself is fine, so what is wrong now is the change.
+        compile(&spec).map(Arc::new).map_err(|problems| self.changes_problems.extend(problems)).ok()
+    }
+
+    fn check_names(&self, settings: &RulesConfig, document: &Document<'_>, problems: &mut Vec<Problem>) {
+        let mut known: Vec<&str> = self.seen.keys().map(String::as_str).collect();
+        known.sort_unstable();
+        for id in settings.disable.iter().filter(|id| !self.seen.contains_key(id.get_ref())) {
+            problems.push(
+                Problem::error(id.span(), format!("there is no rule `{}` to disable", id.get_ref()))
+                    .hint(did_you_mean(id.get_ref(), &known, "known rules")),
+            );
+        }
+        for id in settings.r#override.keys().filter(|id| !self.seen.contains_key(*id)) {
+            problems.push(
+                Problem::error(
+                    document.place(&["rules", "override", id]),
+                    format!("there is no rule `{id}` to change"),
+                )
+                .hint(did_you_mean(id, &known, "known rules")),
+            );
+        }
+    }
+}
+
+fn built_in() -> Vec<Text> {
+    BUILTIN
+        .iter()
+        .map(|(name, text)| Text { name: PathBuf::from(format!("built-in {name}")), text: (*text).to_owned() })
+        .collect()
+}
+
+/// What to say of a file that was asked for and cannot be read.
+pub(super) fn unreadable(file: &Path, error: &std::io::Error) -> Diagnostic {
+    let (message, hint) = why_unreadable(file, error);
+    Diagnostic::whole_file(file, Problem::error(0..0, message).hint(hint))
+}
+
+fn why_unreadable(file: &Path, error: &std::io::Error) -> (String, &'static str) {
+    let (why, hint) = match error.kind() {
+        std::io::ErrorKind::NotFound => ("is not there", "check the name and the folder"),
+        std::io::ErrorKind::PermissionDenied => {
+            ("may not be read: permission denied", "let the user that kmswatch runs as read it")
+        }
+        std::io::ErrorKind::InvalidData => ("is not UTF-8 text", "save the file as UTF-8"),
+        std::io::ErrorKind::IsADirectory => ("is a folder", "name the file in it"),
+        _ => ("cannot be read", "see whether the disk and the file are in order"),
+    };
+    (format!("the file {} {why}", shown(file)), hint)
+}
+
+/// The files that a name means, sorted. `*` and `?` work in the last part of it only.
+fn files(folder: &Path, pattern: &str) -> Result<Vec<PathBuf>, Problem> {
+    let path = folder.join(pattern);
+    let wild = |text: &str| text.contains(['*', '?']);
+    if !wild(pattern) {
+        return Ok(vec![path]);
+    }
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
+        return Err(Problem::error(0..0, format!("`{pattern}` is not the name of a file")).hint("write `rules/*.toml`"));
+    };
+    if Path::new(pattern).parent().is_some_and(|parent| wild(&parent.to_string_lossy())) {
+        return Err(Problem::error(0..0, format!("`{pattern}` has a `*` or `?` in the name of a folder"))
+            .hint("they work in a file's name only; name every folder on its own"));
+    }
+    let entries = fs::read_dir(parent).map_err(|error| {
+        let why = if error.kind() == std::io::ErrorKind::NotFound { "is not there" } else { "cannot be read" };
+        Problem::error(0..0, format!("the folder {} {why}", shown(parent)))
+            .hint("names are relative to the folder of the configuration")
+    })?;
+    let name: Vec<char> = name.chars().collect();
+    let mut found: Vec<PathBuf> = entries
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .filter(|path| {
+            let file: Option<Vec<char>> = path.file_name().and_then(|name| name.to_str()).map(|n| n.chars().collect());
+            // Kubernetes keeps the versions of a mounted folder in names that start with two dots.
+            file.is_some_and(|file| file.first() != Some(&'.') && fits(&name, &file)) && path.is_file()
+        })
+        .collect();
+    found.sort();
+    Ok(found)
+}
+
+fn shown(path: &Path) -> String {
+    if path.as_os_str().is_empty() { "`.`".to_owned() } else { format!("`{}`", path.display()) }
+}
+
+/// Whether a name fits a pattern of `*` (any characters) and `?` (one); linear but for the last `*`.
+fn fits(pattern: &[char], name: &[char]) -> bool {
+    let (mut p, mut n) = (0, 0);
+    let mut star: Option<(usize, usize)> = None;
+    while n < name.len() {
+        match pattern.get(p) {
+            Some('*') => {
+                star = Some((p, n));
+                p += 1;
+            }
+            Some(c) if *c == '?' || Some(c) == name.get(n) => {
+                p += 1;
+                n += 1;
+            }
+            _ => {
+                let Some((star_p, star_n)) = star else { return false };
+                star = Some((star_p, star_n + 1));
+                p = star_p + 1;
+                n = star_n + 1;
+            }
+        }
+    }
+    pattern.get(p..).is_some_and(|rest| rest.iter().all(|c| *c == '*'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_fit_patterns() {
+        let is_fit =
+            |pattern: &str, name: &str| fits(&pattern.chars().collect::<Vec<_>>(), &name.chars().collect::<Vec<_>>());
+        assert!(
+            is_fit("*.toml", "a.toml") && is_fit("a?.toml", "ab.toml") && is_fit("*a*b*", "xaybz") && is_fit("*", "")
+        );
+        assert!(!is_fit("*.toml", "a.tomlx") && !is_fit("a?.toml", "a.toml") && !is_fit("", "a"));
+    }
+
+    #[test]
+    fn files_come_sorted_and_hidden_ones_do_not() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["b.toml", "a.toml", ".hidden.toml", "note.md"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        let found = files(folder.path(), "*.toml").unwrap();
+        assert_eq!(found, [folder.path().join("a.toml"), folder.path().join("b.toml")]);
+        assert!(files(folder.path(), "*/x.toml").unwrap_err().message.contains("folder"));
+        assert!(files(folder.path(), "none/*.toml").is_err());
+    }
+}

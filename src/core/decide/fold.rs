@@ -1,0 +1,427 @@
+//! Folds evaluations and time into situations, one transition at a time.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::evaluate::{Clear, Same};
+use super::notify::{self, Telling};
+use super::{AlertEntry, Decision, Evaluation, HistoryEntry, NotTold, Policy, Snapshot, What};
+use crate::core::event::EventId;
+use crate::core::incident::{ACTORS_MAX, Fingerprint, HAPPENINGS_MAX, Incident, Situation, State, Voice};
+use crate::core::notification::{Kind, Reason};
+use crate::core::rule::{Rule, Severity};
+
+/// Two events that tell one fact come this close together.
+const SAME_FACT_WITHIN: SignedDuration = SignedDuration::from_mins(15);
+
+/// What an incident was before an alert joined it.
+#[derive(Clone, Copy)]
+struct Before {
+    severity: Severity,
+    state: State,
+    actors: usize,
+    rules: usize,
+}
+
+/// The working copy of a snapshot while a decision is made.
+pub(super) struct Desk<'a> {
+    pub(super) policy: &'a Policy,
+    pub(super) now: Timestamp,
+    snapshot: &'a Snapshot,
+    working: HashMap<Fingerprint, Situation>,
+    seen: HashSet<EventId>,
+    pub(super) decision: Decision,
+}
+
+impl<'a> Desk<'a> {
+    pub(super) fn new(policy: &'a Policy, snapshot: &'a Snapshot, now: Timestamp) -> Self {
+        Self { policy, now, snapshot, working: HashMap::new(), seen: HashSet::new(), decision: Decision::default() }
+    }
+
+    /// Takes a situation to work on; [`Desk::put`] brings it back.
+    pub(super) fn take(&mut self, fingerprint: &Fingerprint) -> Situation {
+        self.working
+            .remove(fingerprint)
+            .or_else(|| self.snapshot.situations.get(fingerprint).cloned())
+            .unwrap_or_else(|| Situation::new(fingerprint.clone()))
+    }
+
+    pub(super) fn put(&mut self, situation: Situation) {
+        self.working.insert(situation.fingerprint.clone(), situation);
+    }
+
+    /// Everything that changed, in a stable order.
+    pub(super) fn finish(mut self) -> Decision {
+        let mut changed: Vec<Situation> =
+            self.working.into_values().filter(|s| self.snapshot.situations.get(&s.fingerprint) != Some(s)).collect();
+        changed.sort_by(|a, b| a.fingerprint.cmp(&b.fingerprint));
+        self.decision.situations = changed;
+        self.decision
+    }
+
+    /// One event, unless it is a duplicate.
+    pub(super) fn event(&mut self, evaluation: &Evaluation) {
+        if self.snapshot.seen.contains(&evaluation.id) || !self.seen.insert(evaluation.id.clone()) {
+            self.decision.duplicates += 1;
+            return;
+        }
+        self.decision.seen.push((evaluation.id.clone(), self.now));
+        // Clears that a lookup spoke come first, so that an alert whose danger is past never pages.
+        for clear in evaluation.clears.iter().filter(|c| c.by_lookup) {
+            self.clear(clear, evaluation);
+        }
+        for (rule, fingerprint) in &evaluation.alerts {
+            self.alert(rule, fingerprint, evaluation);
+        }
+        for clear in evaluation.clears.iter().filter(|c| !c.by_lookup) {
+            self.clear(clear, evaluation);
+        }
+    }
+
+    /// Time has passed for one situation: a danger may have ended, a repeat may be due.
+    pub(super) fn time(&mut self, fingerprint: &Fingerprint) {
+        let mut situation = self.take(fingerprint);
+        self.lapse(&mut situation);
+        if let Some(incident) = situation.incident.as_mut().filter(|incident| incident.state == State::Open)
+            && repeat_due(incident, self.now)
+        {
+            incident.last_notified_at = Some(self.now);
+            self.tell(incident, Telling::told(Kind::Update, Reason::Repeat));
+        }
+        self.put(situation);
+    }
+
+    /// Ends an incident whose time has run out. Events do this too before they join: whether the timer or the event
+    /// comes first (after an outage it is the event) must make no difference.
+    fn lapse(&mut self, situation: &mut Situation) {
+        if situation.active(self.now) {
+            return;
+        }
+        let at = situation.cleared_at(self.now).unwrap_or(self.now);
+        if let Some(incident) = situation.incident.as_mut().filter(|incident| incident.state != State::Resolved) {
+            self.resolve(incident, at, Reason::Expired, None);
+        }
+    }
+
+    /// A rule matched.
+    fn alert(&mut self, rule: &Rule, fingerprint: &Fingerprint, evaluation: &Evaluation) {
+        let mut situation = self.take(fingerprint);
+        self.lapse(&mut situation);
+        let at = evaluation.event.time;
+        if !rule.notice {
+            let condition = situation.conditions.entry(rule.id.clone()).or_default();
+            if condition.last_danger.is_none_or(|known| known < at) {
+                condition.last_danger = Some(at);
+            }
+            condition.resolve_after = rule.resolve_after;
+            condition.resolve.clone_from(&rule.resolve_source);
+            condition.group_by.clone_from(&rule.group_by);
+        }
+        let mut incident = match situation.incident.take() {
+            Some(known) if joins(&known, at, self.policy.engine.reopen_within) => known,
+            known => open(rule, fingerprint, evaluation, known.map_or(1, |k| k.episode + 1)),
+        };
+        let fresh = incident.alerts == 0;
+        let before = Before {
+            severity: incident.severity,
+            state: incident.state,
+            actors: incident.actors.len(),
+            rules: incident.rules.len(),
+        };
+        let merged = merge(&mut incident, rule, evaluation);
+        incident.repeat = [incident.repeat, self.repeat(rule)].into_iter().flatten().min();
+        self.decision.alerts.push(AlertEntry {
+            incident: incident.id.clone(),
+            fingerprint: fingerprint.clone(),
+            rule: rule.id.clone(),
+            severity: rule.severity,
+            event: evaluation.event.clone(),
+        });
+        let active = situation.active(self.now);
+        let resolved = incident.state == State::Resolved;
+        // The second telling of a fact may be newer than the clearance of the first: then the danger stands.
+        if merged && !(active && resolved) {
+            self.not_told(&incident, NotTold::SameFact);
+        } else if rule.notice && (fresh || resolved) {
+            self.notice(&mut incident, fresh, Reason::Notice, evaluation);
+        } else if active {
+            self.standing(&mut incident, fresh, before, evaluation);
+        } else if fresh {
+            incident.resolved_at = situation.cleared_at(self.now);
+            self.notice(&mut incident, true, Reason::OpenedAndResolved, evaluation);
+        } else {
+            incident.resolved_at = situation.cleared_at(self.now).or(incident.resolved_at);
+            self.not_told(&incident, NotTold::Outdated);
+        }
+        situation.incident = Some(incident);
+        self.put(situation);
+    }
+
+    /// How often incidents of a rule are told again.
+    fn repeat(&self, rule: &Rule) -> Option<SignedDuration> {
+        rule.repeat.or(self.policy.engine.repeat.filter(|_| rule.severity >= Severity::High))
+    }
+
+    /// An alert whose danger stands: open, open again, escalate, or say nothing new.
+    fn standing(&mut self, incident: &mut Incident, fresh: bool, before: Before, evaluation: &Evaluation) {
+        let incomplete = evaluation.incomplete;
+        let state = before.state;
+        if fresh || state == State::Resolved {
+            let reason = if fresh { Reason::Opened } else { Reason::Reopened };
+            incident.resolved_at = None;
+            incident.taken = None;
+            self.transition(incident, (!fresh).then_some(state), State::Open, reason, None);
+            self.tell(incident, Telling::routed(Kind::Trigger, reason, incomplete));
+        } else if incident.severity > before.severity || incident.rules.len() > before.rules {
+            let risen = incident.severity > before.severity;
+            let reason = if risen { Reason::Escalated } else { Reason::NewDanger };
+            incident.step += 1;
+            // A rise, or a new danger, asks for a person again, even if somebody had taken it.
+            self.transition(incident, Some(state), State::Open, reason, None);
+            self.tell(incident, Telling::routed(Kind::Update, reason, incomplete));
+        } else if incident.actors.len() > before.actors {
+            self.tell(incident, Telling::told(Kind::Update, Reason::NewActor));
+        } else {
+            self.not_told(incident, NotTold::NothingNew);
+        }
+    }
+
+    /// Told once, never open.
+    fn notice(&mut self, incident: &mut Incident, fresh: bool, reason: Reason, evaluation: &Evaluation) {
+        incident.resolved_at = incident.resolved_at.or(Some(incident.last_alert_at));
+        let from = (!fresh).then_some(incident.state);
+        self.transition(incident, from, State::Resolved, reason, None);
+        self.tell(incident, Telling::routed(Kind::Notice, reason, evaluation.incomplete));
+    }
+
+    /// A danger is past.
+    fn clear(&mut self, clear: &Clear, evaluation: &Evaluation) {
+        let mut situation = self.take(&clear.fingerprint);
+        self.lapse(&mut situation);
+        let condition = situation.conditions.entry(clear.rule.clone()).or_default();
+        // A pattern that the rules no longer have speaks only for a danger that came while they had it.
+        let applies = clear.only_for.is_none() || clear.only_for == condition.resolve;
+        if applies {
+            condition.last_clear = condition.last_clear.max(Some(clear.at));
+        }
+        let (active, cleared_at) = (situation.active(self.now), situation.cleared_at(self.now));
+        if let Some(incident) = situation.incident.as_mut().filter(|_| applies && !active) {
+            if incident.state == State::Resolved {
+                // The newest clearance is the end, in whatever order they come.
+                incident.resolved_at = cleared_at.or(incident.resolved_at);
+            } else {
+                self.resolve(incident, cleared_at.unwrap_or(clear.at), Reason::Resolved, Some(evaluation));
+            }
+        }
+        self.put(situation);
+    }
+
+    /// The incident ends; who heard the trigger hears of it.
+    pub(super) fn resolve(&mut self, incident: &mut Incident, at: Timestamp, reason: Reason, by: Option<&Evaluation>) {
+        let from = incident.state;
+        if let Some(by) = by.filter(|by| by.key.is_some()) {
+            incident.key = join_keys(incident.key.take(), by.key.clone(), true);
+        }
+        incident.resolved_at = Some(at);
+        self.transition(incident, Some(from), State::Resolved, reason, None);
+        let mut telling = Telling::told(Kind::Resolve, reason);
+        telling.event = by.map(|evaluation| evaluation.event.clone());
+        self.tell(incident, telling);
+    }
+
+    pub(super) fn transition(
+        &mut self,
+        incident: &mut Incident,
+        from: Option<State>,
+        to: State,
+        reason: Reason,
+        by: Option<(&str, &str)>,
+    ) {
+        incident.state = to;
+        self.history(
+            incident,
+            What::Transition {
+                from,
+                to,
+                severity: incident.severity,
+                reason,
+                by: by.map(|(who, _)| who.to_owned()),
+                why: by.map(|(_, why)| why.to_owned()),
+            },
+        );
+    }
+
+    /// Makes the deliveries of one notification, or records why there are none.
+    pub(super) fn tell(&mut self, incident: &mut Incident, telling: Telling) {
+        match notify::tell(self.policy, incident, telling, self.now) {
+            Ok((deliveries, what)) => {
+                self.decision.deliveries.extend(deliveries);
+                self.history(incident, what);
+            }
+            Err(reason) => self.not_told(incident, reason),
+        }
+    }
+
+    fn not_told(&mut self, incident: &Incident, reason: NotTold) {
+        self.history(incident, What::NotTold { reason });
+    }
+
+    fn history(&mut self, incident: &Incident, what: What) {
+        self.decision.history.push(HistoryEntry {
+            at: self.now,
+            fingerprint: incident.fingerprint.clone(),
+            incident: incident.id.clone(),
+            what,
+        });
+    }
+}
+
+fn repeat_due(incident: &Incident, now: Timestamp) -> bool {
+    let due = incident.last_notified_at.zip(incident.repeat).and_then(|(last, every)| last.checked_add(every).ok());
+    due.is_some_and(|due| due <= now)
+}
+
+/// Whether an alert at `at` belongs to this incident. After its end plus the re-open time a new one begins.
+fn joins(incident: &Incident, at: Timestamp, reopen_within: SignedDuration) -> bool {
+    match incident.resolved_at.filter(|_| incident.state == State::Resolved) {
+        None => true,
+        Some(end) => end.max(incident.last_alert_at).checked_add(reopen_within).is_ok_and(|bound| at <= bound),
+    }
+}
+
+/// An incident as it stands after its first alert; for reports that cannot go through the store.
+pub(super) fn first_incident(rule: &Rule, fingerprint: &Fingerprint, evaluation: &Evaluation) -> Incident {
+    let mut incident = open(rule, fingerprint, evaluation, 1);
+    merge(&mut incident, rule, evaluation);
+    incident
+}
+
+fn open(rule: &Rule, fingerprint: &Fingerprint, evaluation: &Evaluation, episode: u32) -> Incident {
+    let short: String = fingerprint.0.chars().take(16).collect();
+    let at = evaluation.event.time;
+    Incident {
+        id: format!("{short}-{episode}"),
+        fingerprint: fingerprint.clone(),
+        episode,
+        family: rule.family.clone(),
+        rules: BTreeSet::new(),
+        severity: rule.severity,
+        state: State::Open,
+        opened_at: at,
+        last_alert_at: at,
+        resolved_at: None,
+        alerts: 0,
+        actors: BTreeSet::new(),
+        key: evaluation.key.clone(),
+        tags: BTreeSet::new(),
+        first: evaluation.event.clone(),
+        latest: evaluation.event.clone(),
+        told: BTreeSet::new(),
+        step: 0,
+        transitions: 0,
+        last_notified_at: None,
+        taken: None,
+        marks: BTreeSet::new(),
+        repeat: None,
+        voice: Voice::default(),
+        said: evaluation.said.clone(),
+        undo: evaluation.undo.clone(),
+        links: evaluation.links.clone(),
+        happenings: BTreeMap::new(),
+    }
+}
+
+/// Joins an alert into its incident with operations that do not depend on the order. Returns whether the same
+/// happening was counted before.
+fn merge(incident: &mut Incident, rule: &Rule, evaluation: &Evaluation) -> bool {
+    let at = evaluation.event.time;
+    let merged = same_happening(incident, rule, evaluation);
+    if !merged {
+        incident.alerts += 1;
+    }
+    incident.rules.insert(rule.id.clone());
+    incident.tags.extend(rule.tags.iter().cloned());
+    incident.severity = incident.severity.max(rule.severity);
+    incident.opened_at = incident.opened_at.min(at);
+    if let Some(principal) = &evaluation.event.actor.principal {
+        incident.actors.insert(principal.clone());
+        if incident.actors.len() > ACTORS_MAX {
+            incident.actors.pop_last();
+        }
+    }
+    let order = |card: &crate::core::notification::EventCard| (card.time, card.id.clone());
+    if order(&evaluation.event) < order(&incident.first) {
+        incident.first = evaluation.event.clone();
+    }
+    let newest = order(&evaluation.event) >= order(&incident.latest);
+    if newest || incident.voice.rule.is_empty() {
+        incident.last_alert_at = incident.last_alert_at.max(at);
+        incident.latest = evaluation.event.clone();
+        incident.said.clone_from(&evaluation.said);
+        incident.undo.clone_from(&evaluation.undo);
+        incident.links.clone_from(&evaluation.links);
+        incident.voice = Voice {
+            rule: rule.id.clone(),
+            title: rule.title.clone(),
+            runbook: rule.runbook.clone(),
+            meaning: rule.meaning.clone(),
+            action: rule.action.clone(),
+        };
+        incident.marks = evaluation.marks.iter().cloned().collect();
+    }
+    incident.key = join_keys(incident.key.take(), evaluation.key.clone(), newest);
+    merged
+}
+
+/// Fields joined, none dropped: the newer event's values win, the older one's fill the gaps.
+fn join_keys(
+    known: Option<crate::core::event::KeyRef>,
+    new: Option<crate::core::event::KeyRef>,
+    newest: bool,
+) -> Option<crate::core::event::KeyRef> {
+    let (first, second) = match (known, new) {
+        (Some(known), Some(new)) if newest => (new, known),
+        (Some(known), Some(new)) => (known, new),
+        (one, other) => return one.or(other),
+    };
+    let or = |a: Vec<String>, b: Vec<String>| if a.is_empty() { b } else { a };
+    let or_map = |a: BTreeMap<String, String>, b| if a.is_empty() { b } else { a };
+    Some(crate::core::event::KeyRef {
+        arn: first.arn.or(second.arn),
+        id: first.id.or(second.id),
+        account: first.account.or(second.account),
+        region: first.region.or(second.region),
+        aliases: or(first.aliases, second.aliases),
+        state: first.state.or(second.state),
+        manager: first.manager.or(second.manager),
+        origin: first.origin.or(second.origin),
+        multi_region: first.multi_region.or(second.multi_region),
+        tags: or_map(first.tags, second.tags),
+        labels: or_map(first.labels, second.labels),
+    })
+}
+
+fn same_happening(incident: &mut Incident, rule: &Rule, evaluation: &Evaluation) -> bool {
+    let Some(same) = &evaluation.same else { return false };
+    let at = evaluation.event.time;
+    // The same happening may concern several rules of one family: each counts it once.
+    let name = match same {
+        Same::Shared(id) => format!("{}|shared|{id}", rule.id),
+        Same::Fact(kind, key) => format!("{}|{kind:?}|{key}", rule.id),
+    };
+    let known = incident.happenings.get(&name).copied();
+    let again = known.is_some_and(|known| match same {
+        Same::Shared(_) => true,
+        Same::Fact(..) => at.duration_since(known).abs() <= SAME_FACT_WITHIN,
+    });
+    if !again {
+        incident.happenings.insert(name, at);
+        while incident.happenings.len() > HAPPENINGS_MAX {
+            let oldest =
+                incident.happenings.iter().min_by_key(|(name, at)| (**at, (*name).clone())).map(|(n, _)| n.clone());
+            oldest.map(|oldest| incident.happenings.remove(&oldest));
+        }
+    }
+    again
+}

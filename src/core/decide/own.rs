@@ -1,0 +1,198 @@
+//! kmswatch about itself: a deaf, blind or full daemon is an incident like any other.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+
+use super::evaluate::{Clear, fingerprint};
+use super::{Evaluation, notify};
+use crate::core::event::{Actor, EventId, Outcome};
+use crate::core::incident::Fingerprint;
+use crate::core::notification::{EventCard, Kind, Notification, Reason};
+use crate::core::pattern::{Node, Pattern};
+use crate::core::rule::{Rule, Severity};
+
+/// Families of our own incidents start like this; rules of the configuration may not.
+pub(super) const PREFIX: &str = "kmswatch.";
+
+/// What can be wrong with kmswatch itself.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum OwnSubject {
+    /// Receiving from a queue has failed for a while.
+    Deaf { queue: String },
+    /// Messages that cannot be decoded.
+    Undecodable { queue: String },
+    /// The queue's DLQ holds messages.
+    DeadLetters { queue: String },
+    /// A sink has been failing for a while.
+    SinkFailing { sink: String },
+    /// The store cannot commit.
+    StoreFailing,
+    /// A changed configuration does not load; the old one stays in force.
+    ConfigRejected,
+}
+
+impl OwnSubject {
+    fn rule(&self) -> Rule {
+        let (id, title, severity, meaning, action) = match self {
+            Self::Deaf { .. } => (
+                "deaf",
+                "kmswatch is deaf",
+                Severity::Critical,
+                "Messages cannot be received: whatever happens to the keys now is not told.",
+                "Mend what the error names: the queue's own key, its policy, the role's permissions or the network.",
+            ),
+            Self::Undecodable { .. } => (
+                "undecodable",
+                "Messages that kmswatch cannot decode",
+                Severity::High,
+                "Something in the queue is not an event kmswatch understands; what it says is not told. The messages are kept.",
+                "Read one of them in the dead-letter queue (or the store's quarantine) and mend what sends it.",
+            ),
+            Self::DeadLetters { .. } => (
+                "dead-letters",
+                "The dead-letter queue is not empty",
+                Severity::Medium,
+                "Messages were given up after several attempts; what they say was not told.",
+                "Look at them, mend the cause, and start a redrive to the main queue.",
+            ),
+            Self::SinkFailing { .. } => (
+                "sink-failing",
+                "A sink does not accept notifications",
+                Severity::High,
+                "People who rely on this sink hear nothing until it accepts again; everything is kept for it.",
+                "Mend what the error names: the token, the URL, the channel, or the service.",
+            ),
+            Self::StoreFailing => (
+                "store-failing",
+                "kmswatch cannot store its state",
+                Severity::Critical,
+                "Receiving has stopped so that nothing is lost: events wait in the queue and are not told.",
+                "Make room on the disk, or mend what the error names; kmswatch goes on by itself.",
+            ),
+            Self::ConfigRejected => (
+                "config-rejected",
+                "A changed configuration does not load",
+                Severity::High,
+                "The running configuration stays in force; the change has no effect.",
+                "Run `kmswatch check`, mend what it names, and reload.",
+            ),
+        };
+        Rule {
+            id: format!("{PREFIX}{id}"),
+            title: title.to_owned(),
+            severity,
+            matches: nothing(),
+            except: vec![],
+            resolve: None,
+            resolve_source: None,
+            resolve_after: match self {
+                Self::Undecodable { .. } => Some(SignedDuration::from_hours(1)),
+                _ => None,
+            },
+            recovered: None,
+            notice: false,
+            family: format!("{PREFIX}{id}"),
+            group_by: vec![],
+            repeat: None,
+            tags: vec![],
+            runbook: None,
+            meaning: Some(meaning.to_owned()),
+            action: Some(action.to_owned()),
+        }
+    }
+
+    /// What tells incidents of one kind apart: the queue or the sink.
+    fn part(&self) -> Option<(&'static str, &str)> {
+        match self {
+            Self::Deaf { queue } | Self::Undecodable { queue } | Self::DeadLetters { queue } => Some(("queue", queue)),
+            Self::SinkFailing { sink } => Some(("sink", sink)),
+            Self::StoreFailing | Self::ConfigRejected => None,
+        }
+    }
+
+    fn fingerprint(&self, rule: &Rule) -> Fingerprint {
+        let mut document = serde_json::Map::new();
+        let mut group_by = vec![];
+        if let Some((name, value)) = self.part() {
+            document.insert(name.to_owned(), Value::String(value.to_owned()));
+            group_by.push(name.to_owned());
+        }
+        fingerprint(&rule.family, &group_by, &Value::Object(document))
+    }
+}
+
+/// A pattern that our own rules carry and that no event is ever matched against.
+fn nothing() -> Pattern {
+    let never = serde_json::json!({ "source": ["kmswatch"] });
+    Pattern::compile(&Node::from_json(&never)).unwrap_or_else(|_| Pattern::never())
+}
+
+/// Something is wrong with kmswatch itself, as of `now`, in bounded words free of secrets.
+pub fn own_danger(subject: &OwnSubject, detail: &str, now: Timestamp) -> Evaluation {
+    let rule = subject.rule();
+    let print = subject.fingerprint(&rule);
+    let mut evaluation = own_evaluation(subject, &rule.title, &print, detail, now, "danger");
+    evaluation.alerts.push((Arc::new(rule), print));
+    evaluation
+}
+
+/// It is well again.
+pub fn own_clear(subject: &OwnSubject, detail: &str, now: Timestamp) -> Evaluation {
+    let rule = subject.rule();
+    let print = subject.fingerprint(&rule);
+    let mut evaluation = own_evaluation(subject, &rule.title, &print, detail, now, "clear");
+    evaluation.clears.push(Clear { rule: rule.id, fingerprint: print, at: now, by_lookup: false, only_for: None });
+    evaluation
+}
+
+/// The notification for a report that cannot go through the store.
+pub fn own_notification(subject: &OwnSubject, detail: &str, now: Timestamp) -> Notification {
+    let evaluation = own_danger(subject, detail, now);
+    let (rule, print) = (subject.rule(), subject.fingerprint(&subject.rule()));
+    let incident = super::fold::first_incident(&rule, &print, &evaluation);
+    notify::compose(&incident, Kind::Trigger, Reason::SelfReport, evaluation.event, vec![], now)
+}
+
+fn own_evaluation(
+    subject: &OwnSubject,
+    title: &str,
+    print: &Fingerprint,
+    detail: &str,
+    now: Timestamp,
+    what: &str,
+) -> Evaluation {
+    let mut details: BTreeMap<String, String> =
+        subject.part().map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
+    details.insert("detail".to_owned(), detail.chars().take(500).collect());
+    let id = format!("kmswatch:{print}:{what}:{}", now.as_millisecond());
+    Evaluation {
+        id: EventId(id.clone()),
+        event: EventCard {
+            id,
+            name: title.to_owned(),
+            source: "kmswatch".to_owned(),
+            time: now,
+            account: None,
+            region: None,
+            outcome: Outcome::Failed,
+            denied_by: None,
+            error_code: None,
+            error_message: None,
+            actor: Actor::default(),
+            details,
+            late: None,
+        },
+        key: None,
+        said: detail.chars().take(500).collect(),
+        undo: None,
+        links: vec![],
+        marks: vec![],
+        incomplete: false,
+        same: None,
+        alerts: vec![],
+        clears: vec![],
+    }
+}

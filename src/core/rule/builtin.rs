@@ -1,0 +1,58 @@
+//! The built-in pack: ordinary rule files, embedded in the binary.
+
+use std::sync::{Arc, LazyLock};
+
+use serde::Deserialize;
+
+use super::{Rule, RuleSpec, compile};
+
+/// File name and text of every built-in rule file.
+pub const BUILTIN: &[(&str, &str)] = &[
+    ("key-unusable.toml", include_str!("../../../config/rules/key-unusable.toml")),
+    ("key-use.toml", include_str!("../../../config/rules/key-use.toml")),
+    ("rotation.toml", include_str!("../../../config/rules/rotation.toml")),
+];
+
+/// The shape of a rule file.
+#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RuleFile {
+    /// The rules of this file.
+    #[serde(default)]
+    pub rule: Vec<RuleSpec>,
+}
+
+/// The built-in rules, compiled as they are: what commands use that run without a configuration.
+pub fn builtin() -> &'static [Arc<Rule>] {
+    static RULES: LazyLock<Vec<Arc<Rule>>> = LazyLock::new(|| {
+        BUILTIN
+            .iter()
+            .filter_map(|(_, text)| toml::from_str::<RuleFile>(text).ok())
+            .flat_map(|file| file.rule)
+            .filter_map(|spec| compile(&spec).ok())
+            .map(Arc::new)
+            .collect()
+    });
+    &RULES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_built_in_rule_compiles() {
+        let mut ids = std::collections::BTreeSet::new();
+        let mut written = 0;
+        for (name, text) in BUILTIN {
+            let file: RuleFile = toml::from_str(text).unwrap_or_else(|e| panic!("{name}: {e}"));
+            for spec in file.rule {
+                written += 1;
+                compile(&spec).unwrap_or_else(|problems| panic!("{name}: {problems:?}"));
+                assert!(spec.meaning.is_some(), "{} says what it means", spec.id.get_ref());
+                assert!(ids.insert(spec.id.get_ref().clone()), "{} is there twice", spec.id.get_ref());
+            }
+        }
+        assert_eq!(builtin().len(), written);
+    }
+}

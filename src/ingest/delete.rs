@@ -1,0 +1,125 @@
+//! Deletes finished messages in batches of ten: a message waits for others a moment, never long.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
+
+use crate::base::telemetry;
+use crate::queue::{Handle, Queue};
+
+/// How often one handle is tried; after that the message comes again, is a duplicate, and is deleted then.
+const TRIES_MAX: u32 = 5;
+
+/// Largest batch of SQS.
+const BATCH_MAX: usize = 10;
+
+pub(super) struct Deleter {
+    sender: mpsc::Sender<Handle>,
+    task: JoinHandle<()>,
+}
+
+/// Takes finished messages.
+#[derive(Clone)]
+pub(super) struct Done(mpsc::Sender<Handle>);
+
+impl Done {
+    /// The message is finished: delete it soon. Waits when deletes cannot keep up.
+    pub(super) async fn delete(&self, handle: Handle) {
+        if self.0.send(handle).await.is_err() {
+            tracing::debug!("a message was finished after the last delete; it will come again as a duplicate");
+        }
+    }
+}
+
+impl Deleter {
+    pub(super) fn start(queue: Arc<dyn Queue>, linger: Duration, calls_max: usize) -> Self {
+        let (sender, receiver) = mpsc::channel(BATCH_MAX * calls_max.max(1));
+        let task = tokio::spawn(run(queue, receiver, linger, calls_max.max(1)));
+        Self { sender, task }
+    }
+
+    pub(super) fn handle(&self) -> Done {
+        Done(self.sender.clone())
+    }
+
+    /// Makes the last deletes. All [`Done`]s must be gone, or this waits for them.
+    pub(super) async fn finish(self) {
+        drop(self.sender);
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "the deleting task ended badly; what it held comes again");
+        }
+    }
+}
+
+async fn run(queue: Arc<dyn Queue>, mut finished: mpsc::Receiver<Handle>, linger: Duration, calls_max: usize) {
+    let mut calls: JoinSet<()> = JoinSet::new();
+    let mut batch: Vec<Handle> = Vec::with_capacity(BATCH_MAX);
+    let mut since = Instant::now();
+    loop {
+        let wait = async {
+            if batch.is_empty() { std::future::pending().await } else { tokio::time::sleep_until(since + linger).await }
+        };
+        let ended = tokio::select! {
+            handle = finished.recv() => match handle {
+                Some(handle) => {
+                    if batch.is_empty() {
+                        since = Instant::now();
+                    }
+                    batch.push(handle);
+                    if batch.len() < BATCH_MAX {
+                        continue;
+                    }
+                    false
+                }
+                None => true,
+            },
+            () = wait => false,
+        };
+        if !batch.is_empty() {
+            while calls.len() >= calls_max {
+                calls.join_next().await;
+            }
+            calls.spawn(delete(Arc::clone(&queue), std::mem::take(&mut batch)));
+        }
+        if ended {
+            break;
+        }
+        while calls.try_join_next().is_some() {}
+    }
+    while calls.join_next().await.is_some() {}
+}
+
+/// Deletes one batch; entries that failed and may succeed are tried again, with pauses.
+async fn delete(queue: Arc<dyn Queue>, mut handles: Vec<Handle>) {
+    let mut pause = Duration::from_millis(200);
+    for attempt in 1..=TRIES_MAX {
+        let asked = handles.len() as u64;
+        match queue.delete(&handles).await {
+            Ok(failed) => {
+                telemetry::deleted(queue.name(), asked.saturating_sub(failed.len() as u64));
+                let mut codes: HashMap<&str, usize> = HashMap::new();
+                for entry in &failed {
+                    telemetry::delete_failed(&entry.code);
+                    *codes.entry(entry.code.as_str()).or_default() += 1;
+                }
+                if !codes.is_empty() {
+                    tracing::warn!(queue.name = queue.name(), ?codes, attempt, "some messages could not be deleted");
+                }
+                handles = failed.into_iter().filter(|entry| entry.retry).map(|entry| entry.handle).collect();
+            }
+            Err(error) => {
+                telemetry::delete_failed(error.class.as_str());
+                tracing::warn!(queue.name = queue.name(), %error, attempt, "messages could not be deleted");
+            }
+        }
+        if handles.is_empty() || attempt == TRIES_MAX {
+            break;
+        }
+        tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
+        pause *= 3;
+    }
+}

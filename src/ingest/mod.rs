@@ -1,0 +1,183 @@
+//! Loop: receive → decode → enrich → evaluate → decide → delete, one per queue.
+//!
+//! One long poll is always there; more join while receives come back full and leave when one comes back empty, so an
+//! idle daemon makes about three receives a minute. Memory is bounded: a poll finishes its batch before it receives again.
+
+mod batch;
+mod delete;
+mod hearing;
+mod held;
+mod known;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio_util::task::TaskTracker;
+
+use crate::base::health::Health;
+use crate::base::stop::Stop;
+use crate::base::telemetry;
+use crate::engine::{Engine, StoreState};
+use crate::keys::KeyLookup;
+use crate::queue::{Message, Queue};
+
+use batch::Batcher;
+use delete::Deleter;
+use hearing::Hearing;
+
+/// What the loop of one queue works with.
+pub struct Ingest {
+    pub queue: Arc<dyn Queue>,
+    pub engine: Arc<Engine>,
+    pub lookups: Arc<dyn KeyLookup>,
+    /// Watches the queue from before the loop starts.
+    pub health: Arc<Health>,
+    pub stop: Stop,
+    /// With a store that does not survive a crash, messages are deleted only after delivery: this waits for it.
+    pub delivered: Option<Arc<dyn Delivered>>,
+    pub settings: Settings,
+}
+
+/// Knows when notifications have been delivered.
+#[async_trait]
+pub trait Delivered: Send + Sync {
+    /// Waits until each (sink, notification id) is delivered or given up.
+    async fn wait(&self, deliveries: Vec<(String, String)>);
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Most concurrent long polls.
+    pub polls_max: usize,
+    /// Receive errors that last this long are reported: a deaf daemon is an incident.
+    pub deaf_after: Duration,
+    /// How long a finished message may wait for others, so that deletes go in batches.
+    pub delete_linger: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { polls_max: 4, deaf_after: Duration::from_mins(5), delete_linger: Duration::from_secs(1) }
+    }
+}
+
+/// Longest batch SQS hands out.
+const BATCH_MAX: usize = 10;
+
+/// How often a poll that rests on purpose looks whether it may go on, at the least.
+const PAUSED_CHECK: Duration = Duration::from_secs(2);
+
+struct Polls {
+    ingest: Ingest,
+    batcher: Batcher,
+    hearing: Hearing,
+    running: AtomicUsize,
+    tasks: TaskTracker,
+}
+
+impl Ingest {
+    /// Runs until stopped; then nothing is received any more, what is in hand is finished, and the last deletes are made.
+    pub async fn run(self) {
+        let deleter = Deleter::start(Arc::clone(&self.queue), self.settings.delete_linger, self.settings.polls_max);
+        let batcher = Batcher::new(&self, deleter.handle());
+        let hearing = Hearing::new(self.queue.name(), self.settings.deaf_after);
+        let tasks = TaskTracker::new();
+        let polls = Arc::new(Polls { ingest: self, batcher, hearing, running: AtomicUsize::new(1), tasks });
+        Arc::clone(&polls).poll(true).await;
+        polls.tasks.close();
+        polls.tasks.wait().await;
+        polls.batcher.finish().await;
+        // The batcher holds the other end of the deleter's channel.
+        drop(polls);
+        deleter.finish().await;
+    }
+}
+
+impl Polls {
+    /// One long poll after the other. The first of a queue stays; the others leave when there is nothing to do.
+    async fn poll(self: Arc<Self>, stays: bool) {
+        while !self.ingest.stop.is_stopped() && self.may_receive().await {
+            let Some(received) = self.ingest.stop.unless_stopped(self.ingest.queue.receive()).await else { break };
+            let name = self.ingest.queue.name();
+            match received {
+                Ok(messages) => {
+                    self.ingest.health.receive_ended(name, None);
+                    telemetry::received(name, messages.len() as u64);
+                    telemetry::last_receive(name, self.ingest.engine.now());
+                    self.hearing.heard(&self.ingest.engine).await;
+                    if messages.len() >= BATCH_MAX {
+                        self.grow();
+                    }
+                    let idle = messages.is_empty();
+                    self.work(messages).await;
+                    if idle && !stays {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    self.ingest.health.receive_ended(name, Some(error.class.as_str()));
+                    telemetry::receive_error(name, error.class.as_str());
+                    let pause = self.hearing.failed(&error, &self.ingest.engine).await;
+                    if !stays || !self.ingest.stop.sleep(pause).await {
+                        break;
+                    }
+                }
+            }
+        }
+        self.running.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// A full receive means that there is more: another poll joins.
+    fn grow(self: &Arc<Self>) {
+        let max = self.ingest.settings.polls_max;
+        let joined = self
+            .running
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |running| (running < max).then_some(running + 1))
+            .is_ok();
+        if joined {
+            self.tasks.spawn(Arc::clone(self).poll(false));
+        }
+    }
+
+    /// While the store cannot commit, or too many messages wait for their delivery, nothing is received: the queue is
+    /// the buffer. `false` when stopping.
+    async fn may_receive(&self) -> bool {
+        let mut state = self.ingest.engine.store_state();
+        loop {
+            let why = match &*state.borrow_and_update() {
+                StoreState::Fails { error, .. } => format!("the store fails: {}", error.kind),
+                StoreState::Works if self.batcher.is_full() => "many messages wait for their delivery".to_owned(),
+                StoreState::Works => return true,
+            };
+            self.ingest.health.receive_paused(self.ingest.queue.name(), &why);
+            let again = tokio::time::timeout(PAUSED_CHECK, state.changed());
+            if self.ingest.stop.unless_stopped(again).await.is_none() {
+                return false;
+            }
+        }
+    }
+
+    /// Works through a batch and keeps its messages invisible meanwhile.
+    async fn work(&self, messages: Vec<Message>) {
+        if messages.is_empty() {
+            return;
+        }
+        let handles: Vec<_> = messages.iter().map(|m| m.handle.clone()).collect();
+        let visibility = self.ingest.queue.visibility();
+        let work = self.batcher.work(messages);
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                () = &mut work => return,
+                () = tokio::time::sleep(visibility / 2) => {
+                    // Messages that are done already do not mind; a failure only means that one comes again.
+                    if let Err(error) = self.ingest.queue.extend(&handles, visibility).await {
+                        tracing::warn!(queue.name = self.ingest.queue.name(), %error, "messages in hand could not be kept invisible");
+                    }
+                }
+            }
+        }
+    }
+}

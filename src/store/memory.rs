@@ -1,0 +1,176 @@
+//! A store in memory: the same semantics, nothing survives a restart. Bounded: when it is full it says so, and the
+//! queue holds back.
+
+mod lines;
+mod outbox;
+mod state;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use super::{
+    Decide, Delivery, DeliveryState, Forgotten, IncidentFilter, Leased, Retention, Settlement, Stats, Store,
+    StoreError, StoreErrorKind, Story, StoryDelivery,
+};
+use crate::core::decide::{Decision, ReadSet};
+use crate::core::event::KeyRef;
+use crate::core::incident::{Fingerprint, Incident, Situation, State as IncidentState};
+use state::State;
+
+/// Deliveries that wait at the same time.
+const UNFINISHED_MAX: usize = 20_000;
+/// Situations, with their newest incident.
+const SITUATIONS_MAX: usize = 50_000;
+
+/// Keeps everything in memory; it has no settings.
+#[derive(Debug, Clone, Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {}
+
+/// One lock around plain collections: every call is one critical section, so every call is atomic.
+pub struct MemoryStore {
+    state: Mutex<State>,
+}
+
+impl MemoryStore {
+    pub fn new(_: &Config) -> Self {
+        Self { state: Mutex::new(State::default()) }
+    }
+
+    /// A panic elsewhere while it was held leaves whole values behind: every change is made of infallible steps.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    fn durable(&self) -> bool {
+        false
+    }
+
+    async fn apply(&self, reads: &ReadSet, decide: Decide<'_>) -> Result<Decision, StoreError> {
+        let mut state = self.lock();
+        let decision = decide(&state.snapshot(reads));
+        let new = decision.situations.iter().filter(|s| !state.situations.contains_key(&s.fingerprint)).count();
+        if state.situations.len() + new > SITUATIONS_MAX && new > 0 {
+            return Err(full("situations"));
+        }
+        if !decision.deliveries.is_empty() && state.outbox.unfinished() + decision.deliveries.len() > UNFINISHED_MAX {
+            return Err(full("deliveries that wait"));
+        }
+        state.store(&decision);
+        Ok(decision)
+    }
+
+    async fn lease(
+        &self,
+        now: Timestamp,
+        until: Timestamp,
+        wanted: &[(String, usize)],
+    ) -> Result<Vec<Leased>, StoreError> {
+        let mut state = self.lock();
+        Ok(wanted.iter().flat_map(|(sink, limit)| state.outbox.lease(now, until, sink, *limit)).collect())
+    }
+
+    async fn settle(&self, now: Timestamp, settlements: &[Settlement]) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        for settlement in settlements {
+            state.outbox.settle(now, settlement);
+        }
+        Ok(())
+    }
+
+    async fn incidents(&self, filter: &IncidentFilter) -> Result<Vec<Incident>, StoreError> {
+        let state = self.lock();
+        let mut found: Vec<&Incident> = state
+            .incidents
+            .values()
+            .map(|kept| &kept.incident)
+            .filter(|incident| !filter.open || incident.state != IncidentState::Resolved)
+            .collect();
+        found.sort_by(|a, b| (b.opened_at, &b.id).cmp(&(a.opened_at, &a.id)));
+        Ok(found.into_iter().take(filter.limit).cloned().collect())
+    }
+
+    async fn story(&self, incident: &str) -> Result<Option<Story>, StoreError> {
+        let state = self.lock();
+        let Some(kept) = state.find(incident) else { return Ok(None) };
+        let deliveries = state.outbox.of_incident(&kept.incident.id).map(|delivery| StoryDelivery {
+            sink: delivery.sink.clone(),
+            kind: delivery.notification.kind,
+            reason: delivery.notification.reason,
+            state: delivery.state,
+            attempts: delivery.attempts,
+            created_at: delivery.created_at,
+            last_error: delivery.last_error.clone(),
+        });
+        Ok(Some(Story {
+            incident: kept.incident.clone(),
+            alerts: kept.alerts.all().cloned().collect(),
+            history: kept.history.all().cloned().collect(),
+            deliveries: deliveries.collect(),
+            forgotten: Forgotten { alerts: kept.alerts.forgotten(), history: kept.history.forgotten() },
+        }))
+    }
+
+    async fn open_situations(&self, after: Option<&Fingerprint>, limit: usize) -> Result<Vec<Situation>, StoreError> {
+        let state = self.lock();
+        let open = state.situations.values().map(|kept| &kept.situation).filter(|situation| {
+            after.is_none_or(|after| situation.fingerprint > *after)
+                && situation.incident.as_ref().is_some_and(|incident| incident.state != IncidentState::Resolved)
+        });
+        Ok(open.take(limit).cloned().collect())
+    }
+
+    async fn deliveries(&self, states: &[DeliveryState], limit: usize) -> Result<Vec<Delivery>, StoreError> {
+        Ok(self.lock().outbox.all().filter(|delivery| states.contains(&delivery.state)).take(limit).cloned().collect())
+    }
+
+    async fn stats(&self) -> Result<Stats, StoreError> {
+        let state = self.lock();
+        let mut counted = Stats { sinks: state.outbox.stats(), ..Stats::default() };
+        for kept in state.incidents.values().filter(|kept| kept.incident.state != IncidentState::Resolved) {
+            *counted.open_incidents.entry(kept.incident.severity).or_default() += 1;
+        }
+        counted.quarantined = u64::try_from(state.quarantine.len()).unwrap_or(u64::MAX);
+        Ok(counted)
+    }
+
+    async fn recall_keys(&self, arns: &[String]) -> Result<Vec<KeyRef>, StoreError> {
+        let state = self.lock();
+        Ok(arns.iter().filter_map(|arn| state.keys.get(arn)).cloned().collect())
+    }
+
+    async fn remember_keys(&self, _: Timestamp, keys: &[KeyRef]) -> Result<(), StoreError> {
+        self.lock().remember(keys);
+        Ok(())
+    }
+
+    async fn quarantine(&self, now: Timestamp, message_id: &str, reason: &str, _: &str) -> Result<(), StoreError> {
+        self.lock().quarantine(now, message_id, reason);
+        Ok(())
+    }
+
+    async fn prune(&self, now: Timestamp, retention: &Retention, sinks: &[String]) -> Result<u64, StoreError> {
+        Ok(self.lock().prune(now, retention, sinks))
+    }
+
+    async fn probe(&self, _: Timestamp) -> Result<(), StoreError> {
+        let state = self.lock();
+        if state.outbox.unfinished() >= UNFINISHED_MAX {
+            return Err(full("deliveries that wait"));
+        }
+        Ok(())
+    }
+
+    async fn close(&self) {}
+}
+
+/// The nearest thing to a full disk.
+fn full(what: &str) -> StoreError {
+    StoreError::new(StoreErrorKind::DiskFull, format!("the memory store is full: too many {what}"))
+}

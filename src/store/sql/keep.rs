@@ -1,0 +1,96 @@
+//! Small things kept beside decisions: what is known of keys, undecodable messages, and the proof that writing works.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use jiff::Timestamp;
+use sqlx::Row as _;
+
+use super::SqlStore;
+use super::batch::Rows;
+use super::rows::{json, ms};
+use crate::core::event::KeyRef;
+use crate::store::StoreError;
+
+static PUT_KEYS: LazyLock<Rows> = LazyLock::new(|| {
+    Rows::new(
+        "INSERT INTO keys (arn, kept_ms, body) VALUES",
+        0,
+        3,
+        "ON CONFLICT (arn) DO UPDATE SET kept_ms = excluded.kept_ms, body = excluded.body",
+    )
+});
+const PUT_MESSAGE: &str =
+    "INSERT INTO quarantine (id, at_ms, reason, body) VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO NOTHING";
+const PUT_PROBE: &str = "INSERT INTO meta (name, value) VALUES ('probe', $1) \
+     ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+const DROP_PROBE: &str = "DELETE FROM meta WHERE name = 'probe'";
+
+/// What a proof writes, in bytes: rewriting a page that is there already would succeed on a full disk.
+const PROBE_LEN: usize = 64 * 1024;
+
+impl SqlStore {
+    pub(super) async fn keep_keys(&self, now: Timestamp, keys: &[KeyRef]) -> Result<(), StoreError> {
+        // The last word on a key counts.
+        let mut bodies = BTreeMap::new();
+        for key in keys {
+            if let Some(arn) = &key.arn {
+                let kept = KeyRef { labels: BTreeMap::new(), ..key.clone() };
+                bodies.insert(arn.as_str(), json(&kept)?);
+            }
+        }
+        if bodies.is_empty() {
+            return Ok(());
+        }
+        let bodies: Vec<_> = bodies.into_iter().collect();
+        let mut work = self.begin().await?;
+        for (sql, part) in PUT_KEYS.cut(&bodies) {
+            let query = part
+                .iter()
+                .fold(sqlx::query(sql), |query, (arn, body)| query.bind(*arn).bind(ms(now)).bind(body.as_str()));
+            query.execute(work.on()).await?;
+        }
+        work.commit().await
+    }
+
+    pub(super) async fn keep_message(
+        &self,
+        now: Timestamp,
+        message_id: &str,
+        reason: &str,
+        body: &str,
+    ) -> Result<(), StoreError> {
+        let mut work = self.begin().await?;
+        let query = sqlx::query(PUT_MESSAGE).bind(message_id).bind(ms(now)).bind(reason).bind(body);
+        query.execute(work.on()).await?;
+        work.commit().await
+    }
+
+    /// Two commits: the second gives the space back to whatever comes next.
+    pub(super) async fn prove_write(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.empty_log().await?;
+        let mut work = self.begin().await?;
+        let filling = format!("{now} {}", "-".repeat(PROBE_LEN));
+        sqlx::query(PUT_PROBE).bind(filling).execute(work.on()).await?;
+        work.commit().await?;
+        let mut work = self.begin().await?;
+        sqlx::query(DROP_PROBE).execute(work.on()).await?;
+        work.commit().await
+    }
+
+    /// Whether it succeeds does not matter: the proof is a write.
+    async fn empty_log(&self) -> Result<(), StoreError> {
+        let mut connection = self.write_connection().await?;
+        match sqlx::query(self.dialect.empty_log()).fetch_optional(&mut *connection).await {
+            Ok(row) => {
+                if row.is_some_and(|row| row.try_get::<i64, _>(0).is_ok_and(|busy| busy != 0)) {
+                    tracing::debug!("the log of the store could not be emptied: somebody reads from it");
+                }
+            }
+            Err(error) => {
+                tracing::debug!(error = %StoreError::from(error), "the log of the store could not be emptied");
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,107 @@
+//! Housekeeping, a bounded step at a time, so that nobody waits long for the write lock.
+
+use jiff::{SignedDuration, Timestamp};
+use sqlx::AnyConnection;
+
+use super::SqlStore;
+use super::rows::{ms, text};
+use crate::store::{Retention, SINK_REMOVED, StoreError};
+
+/// Rows that one statement touches at most.
+const STEP: i64 = 500;
+
+/// Each takes the oldest time to keep, and the bound.
+const SEEN: &str = "DELETE FROM seen WHERE id IN (SELECT id FROM seen WHERE at_ms < $1 ORDER BY at_ms LIMIT $2)";
+const MARKERS: &str = "DELETE FROM situations WHERE fingerprint IN \
+     (SELECT fingerprint FROM situations WHERE standing = 'marker' AND kept_ms < $1 ORDER BY kept_ms LIMIT $2)";
+/// Not while a delivery of it is kept: a later incident of the fingerprint would count from one again, and its notifications would
+/// be taken for those that are there.
+const SITUATIONS: &str = "DELETE FROM situations WHERE fingerprint IN \
+     (SELECT s.fingerprint FROM situations s WHERE s.standing = 'resolved' AND s.kept_ms < $1 AND NOT EXISTS \
+     (SELECT 1 FROM incidents i JOIN outbox o ON o.incident = i.id WHERE i.fingerprint = s.fingerprint) \
+     ORDER BY s.kept_ms LIMIT $2)";
+const DELIVERIES: &str =
+    "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE settled_ms < $1 ORDER BY settled_ms LIMIT $2)";
+const QUARANTINE: &str =
+    "DELETE FROM quarantine WHERE id IN (SELECT id FROM quarantine WHERE at_ms < $1 ORDER BY at_ms LIMIT $2)";
+
+/// An incident goes last, when nothing refers to it any more: a step that breaks off leaves nothing behind without an owner.
+const OLD_INCIDENT: &str = "SELECT i.id FROM incidents i WHERE i.standing = 'resolved' AND i.kept_ms < $1 \
+     AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.incident = i.id) ORDER BY i.kept_ms LIMIT 100";
+const ALERTS_OF: &str = "DELETE FROM alerts WHERE id IN (SELECT id FROM alerts WHERE incident = $1 LIMIT $2)";
+const HISTORY_OF: &str = "DELETE FROM history WHERE id IN (SELECT id FROM history WHERE incident = $1 LIMIT $2)";
+const MEMORY_OF: &str = "DELETE FROM sink_memory WHERE incident = $1";
+const INCIDENT: &str = "DELETE FROM incidents WHERE id = $1";
+
+const SINKS: &str = "SELECT DISTINCT sink FROM outbox WHERE unfinished = 1";
+/// A claimed one is left to whoever claimed it.
+const ORPHANS: &str = "UPDATE outbox SET state = 'dead', unfinished = 0, leased = 0, settled_ms = $1, error = $2 WHERE id IN \
+     (SELECT id FROM outbox WHERE unfinished = 1 AND sink = $3 AND (leased = 0 OR due_ms <= $1) LIMIT $4)";
+
+impl SqlStore {
+    pub(super) async fn prune_step(
+        &self,
+        now: Timestamp,
+        retention: &Retention,
+        sinks: &[String],
+    ) -> Result<u64, StoreError> {
+        let before = |length: SignedDuration| now.checked_sub(length).map_or(i64::MIN, ms);
+        let old = before(retention.history);
+        let mut work = self.begin().await?;
+        let on = work.on();
+        let mut touched = delete(on, SEEN, before(retention.seen)).await?;
+        touched += delete(on, MARKERS, before(retention.markers)).await?;
+        touched += delete(on, DELIVERIES, old).await?;
+        touched += delete(on, SITUATIONS, old).await?;
+        touched += delete(on, QUARANTINE, old).await?;
+        touched += incidents(on, old).await?;
+        touched += orphans(on, now, sinks).await?;
+        if touched > 0 {
+            work.commit().await?;
+            return Ok(touched);
+        }
+        work.leave().await?;
+        // Looking for them is the dear part, so it comes when all else is done.
+        self.shorten_stories().await
+    }
+}
+
+async fn delete(on: &mut AnyConnection, sql: &'static str, before: i64) -> Result<u64, StoreError> {
+    Ok(sqlx::query(sql).bind(before).bind(STEP).execute(on).await?.rows_affected())
+}
+
+async fn incidents(on: &mut AnyConnection, before: i64) -> Result<u64, StoreError> {
+    let mut touched = 0;
+    for row in sqlx::query(OLD_INCIDENT).bind(before).fetch_all(&mut *on).await? {
+        let id = text(&row, "id")?;
+        let mut parts = 0;
+        for sql in [ALERTS_OF, HISTORY_OF] {
+            parts += sqlx::query(sql).bind(id.as_str()).bind(STEP).execute(&mut *on).await?.rows_affected();
+        }
+        touched += parts;
+        if parts >= STEP.unsigned_abs() {
+            // There may be more of it; the next step goes on.
+            return Ok(touched);
+        }
+        for sql in [MEMORY_OF, INCIDENT] {
+            touched += sqlx::query(sql).bind(id.as_str()).execute(&mut *on).await?.rows_affected();
+        }
+        if touched >= STEP.unsigned_abs() {
+            break;
+        }
+    }
+    Ok(touched)
+}
+
+async fn orphans(on: &mut AnyConnection, now: Timestamp, sinks: &[String]) -> Result<u64, StoreError> {
+    let mut touched = 0;
+    for row in sqlx::query(SINKS).fetch_all(&mut *on).await? {
+        let sink = text(&row, "sink")?;
+        if sinks.contains(&sink) {
+            continue;
+        }
+        let query = sqlx::query(ORPHANS).bind(ms(now)).bind(SINK_REMOVED).bind(sink.as_str()).bind(STEP);
+        touched += query.execute(&mut *on).await?.rows_affected();
+    }
+    Ok(touched)
+}

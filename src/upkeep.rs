@@ -1,0 +1,178 @@
+//! Loop: what has to happen although nothing happens. Timers, gauges, housekeeping, the queue's DLQ, and asking a
+//! failing store whether it works again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+use crate::base::clock::Timestamp;
+use crate::base::health::Health;
+use crate::base::stop::Stop;
+use crate::base::telemetry;
+use crate::core::decide::OwnSubject;
+use crate::core::rule::Severity;
+use crate::engine::{Engine, StoreState};
+use crate::queue::Queue;
+use crate::store::Retention;
+
+/// How often timers are looked at: repeats and ends by time are this exact.
+const TICK_EVERY: Duration = Duration::from_secs(10);
+const GAUGES_EVERY: Duration = Duration::from_secs(15);
+const QUEUES_EVERY: Duration = Duration::from_mins(5);
+const PRUNE_EVERY: Duration = Duration::from_hours(1);
+
+/// A queue that does not say within this how it is, is asked again next time.
+const FACTS_WITHIN: Duration = Duration::from_secs(10);
+
+/// Shortest and longest pause between questions to a failing store.
+const PROBE_MIN: Duration = Duration::from_secs(1);
+const PROBE_MAX: Duration = Duration::from_secs(15);
+
+pub struct Upkeep {
+    pub engine: Arc<Engine>,
+    pub queues: Vec<Arc<dyn Queue>>,
+    pub health: Arc<Health>,
+    pub stop: Stop,
+    pub retention: Retention,
+}
+
+impl Upkeep {
+    /// Runs until stopped.
+    pub async fn run(self) {
+        let start = Instant::now();
+        let every = |length: Duration, first: Duration| {
+            let mut interval = interval_at(start + first, length);
+            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            interval
+        };
+        let mut ticks = every(TICK_EVERY, Duration::from_secs(1));
+        let mut gauges = every(GAUGES_EVERY, Duration::from_secs(2));
+        let mut queues = every(QUEUES_EVERY, Duration::from_secs(30));
+        let mut prunes = every(PRUNE_EVERY, Duration::from_mins(1));
+        let mut store = self.engine.store_state();
+        store.mark_changed();
+        let mut dead_letters = HashMap::new();
+        loop {
+            tokio::select! {
+                () = self.stop.stopped() => return,
+                _ = store.changed() => {
+                    let state = store.borrow_and_update().clone();
+                    self.follow_store(&state).await;
+                }
+                _ = ticks.tick() => self.tick().await,
+                _ = gauges.tick() => self.gauges().await,
+                _ = queues.tick() => self.look_at_queues(&mut dead_letters).await,
+                _ = prunes.tick() => self.prune().await,
+            }
+        }
+    }
+
+    async fn tick(&self) {
+        // A page at a time; the store says when there is nothing left. What fails is logged by the engine.
+        while !self.stop.is_stopped() && self.engine.tick().await.is_ok_and(|changed| changed > 0) {}
+    }
+
+    /// While the store fails, asks it again and again, with growing pauses; says so to people once.
+    async fn follow_store(&self, state: &StoreState) {
+        let StoreState::Fails { since, error } = state else {
+            self.health.store_ok();
+            // An earlier life, or a failure that was over before we looked, may have left a report behind.
+            if !self.engine.retract(&OwnSubject::StoreFailing, "the store works").await {
+                tracing::warn!("that the store works could not be stored");
+            }
+            return;
+        };
+        self.health.store_failed(error.kind.as_str());
+        self.engine.report(&OwnSubject::StoreFailing, &error.to_string()).await;
+        let mut pause = PROBE_MIN;
+        while self.stop.sleep(pause.mul_f64(0.75 + fastrand::f64() / 2.0)).await {
+            if self.engine.probe().await {
+                self.health.store_ok();
+                self.store_is_back(*since).await;
+                return;
+            }
+            pause = (pause * 2).min(PROBE_MAX);
+        }
+    }
+
+    /// The outage is told through the store now that it works, opened and resolved, so that it is in the history.
+    async fn store_is_back(&self, since: Timestamp) {
+        let length = self.engine.now().duration_since(since).as_secs();
+        let detail = format!("the store failed for {length} s and works again");
+        self.engine.report(&OwnSubject::StoreFailing, &detail).await;
+        if !self.engine.retract(&OwnSubject::StoreFailing, &detail).await {
+            tracing::warn!("the store failed again at once");
+        }
+    }
+
+    async fn gauges(&self) {
+        let Ok(stats) = self.engine.store().stats().await else { return };
+        let now = self.engine.now();
+        for severity in Severity::ALL {
+            let open = stats.open_incidents.get(&severity).copied().unwrap_or(0);
+            telemetry::incidents_open(severity.as_str(), open);
+        }
+        for sink in &self.engine.policy().sinks {
+            let sink_stats = stats.sinks.get(sink).cloned().unwrap_or_default();
+            telemetry::outbox_depth(sink, "waiting", sink_stats.waiting);
+            telemetry::outbox_depth(sink, "parked", sink_stats.parked);
+            telemetry::outbox_depth(sink, "dead", sink_stats.dead);
+            let age = sink_stats.oldest.map_or(Duration::ZERO, |oldest| now.duration_since(oldest).unsigned_abs());
+            telemetry::outbox_oldest(sink, age);
+        }
+    }
+
+    /// Messages in a DLQ were given up: somebody has to look. `said` holds what was last said of each queue.
+    async fn look_at_queues(&self, said: &mut HashMap<String, bool>) {
+        for queue in &self.queues {
+            let name = queue.name();
+            // Timers and a failing store wait meanwhile.
+            let messages = match tokio::time::timeout(FACTS_WITHIN, queue.facts()).await {
+                Ok(Ok(facts)) => facts.dead_letters.and_then(|letters| letters.depth.ok()),
+                Ok(Err(error)) => {
+                    tracing::debug!(queue.name = name, %error, "the queue's attributes could not be read");
+                    continue;
+                }
+                Err(_) => {
+                    tracing::debug!(queue.name = name, "the queue's attributes were not told in time");
+                    continue;
+                }
+            };
+            let Some(messages) = messages else { continue };
+            let trouble = messages > 0;
+            if said.get(name) == Some(&trouble) {
+                continue;
+            }
+            let subject = OwnSubject::DeadLetters { queue: name.to_owned() };
+            let done = if trouble {
+                let detail = format!("{messages} messages in the dead-letter queue of `{name}`");
+                self.engine.report(&subject, &detail).await;
+                true
+            } else {
+                self.engine.retract(&subject, "the dead-letter queue is empty").await
+            };
+            if done {
+                said.insert(name.to_owned(), trouble);
+            }
+        }
+    }
+
+    async fn prune(&self) {
+        let sinks = self.engine.policy().sinks.clone();
+        loop {
+            match self.engine.store().prune(self.engine.now(), &self.retention, &sinks).await {
+                Ok(0) => return,
+                Ok(rows) => tracing::debug!(rows, "forgot what is past its retention"),
+                Err(error) => {
+                    tracing::warn!(%error, "housekeeping failed; it is tried again in an hour");
+                    return;
+                }
+            }
+            if !self.stop.sleep(Duration::from_millis(50)).await {
+                return;
+            }
+        }
+    }
+}
