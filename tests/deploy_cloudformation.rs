@@ -1,0 +1,187 @@
+//! Deploys `deploy/cloudformation/kmswatch.yaml` to a CloudFormation-compatible server and sends events through it.
+//!
+//! That server ignores queue policies, so these are asserted on the parsed template.
+
+#![cfg(test)]
+
+#[path = "support/emulator.rs"]
+mod emulator;
+#[path = "support/sqs_client.rs"]
+mod sqs_client;
+#[path = "support/stack.rs"]
+mod stack;
+#[path = "support/venv.rs"]
+mod venv;
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use stack::{Stack, TEMPLATE, run};
+use venv::venv;
+
+const API_CALL: &str = "AWS API Call via CloudTrail";
+const SERVICE_EVENT: &str = "AWS Service Event via CloudTrail";
+const NATIVE: [&str; 3] = ["KMS CMK Rotation", "KMS CMK Deletion", "KMS Imported Key Material Expiration"];
+
+/// What may happen to keys: detail-type, detail, and whether the lean and the full pattern let it through.
+fn happenings() -> Vec<(&'static str, &'static str, &'static str, Value, bool, bool)> {
+    let denied = json!({"eventName": "Decrypt", "readOnly": true, "errorCode": "AccessDenied"});
+    vec![
+        ("a write", "aws.kms", API_CALL, json!({"eventName": "DisableKey", "readOnly": false}), true, true),
+        ("a denied read", "aws.kms", API_CALL, denied, true, true),
+        ("a read", "aws.kms", API_CALL, json!({"eventName": "Decrypt", "readOnly": true}), false, true),
+        ("a call of unknown kind", "aws.kms", API_CALL, json!({"eventName": "Rekey"}), true, true),
+        ("a rotation", "aws.kms", SERVICE_EVENT, json!({"eventName": "RotateKey", "readOnly": false}), true, true),
+        ("a deletion", "aws.kms", NATIVE[1], json!({"key-id": "k"}), true, true),
+        ("an expiry", "aws.kms", NATIVE[2], json!({"key-id": "k"}), true, true),
+        ("another service", "aws.s3", API_CALL, json!({"eventName": "PutObject", "readOnly": false}), false, false),
+    ]
+}
+
+/// The names of the events that arrive in the queue when everything in [`happenings`] happens.
+async fn arrived(stack: &Stack) -> Vec<String> {
+    let events = stack.event_bridge();
+    for (name, source, detail_type, mut detail, _, _) in happenings() {
+        detail["name"] = json!(name);
+        events.put(source, detail_type, &[], &detail).await;
+    }
+    let (sqs, url) = (stack.sqs(), stack.output("QueueUrl"));
+    let mut arrived = vec![];
+    loop {
+        let receive = sqs.receive_message().queue_url(&url).max_number_of_messages(10).wait_time_seconds(1);
+        let messages = receive.send().await.unwrap().messages.unwrap_or_default();
+        if messages.is_empty() {
+            return arrived;
+        }
+        for message in messages {
+            let event: Value = serde_json::from_str(message.body().unwrap()).unwrap();
+            arrived.push(event["detail"]["name"].as_str().unwrap().to_owned());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lean_delivers_what_matters_and_no_successful_reads() {
+    let Some(venv) = venv("deploying the template with the lean pattern") else { return };
+    let deployed = Stack::deploy(venv, &[("Pattern", "lean"), ("RoleFor", "eks-pod-identity")]);
+    let expected: Vec<_> = happenings().into_iter().filter(|event| event.4).map(|event| event.0).collect();
+    assert_eq!(sorted(arrived(&deployed).await), sorted(expected.into_iter().map(str::to_owned).collect()));
+
+    let rule = deployed.json(&["events", "describe-rule", "--name", "kmswatch"]);
+    assert_eq!(rule["State"], "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS");
+    let targets = deployed.json(&["events", "list-targets-by-rule", "--rule", "kmswatch"]);
+    let queue = &targets["Targets"][0];
+    assert_eq!(queue["Arn"], deployed.output("QueueArn"));
+    assert!(queue["DeadLetterConfig"]["Arn"].as_str().unwrap().ends_with(":kmswatch-undelivered"));
+
+    let queue =
+        ["sqs", "get-queue-attributes", "--attribute-names", "All", "--queue-url", &deployed.output("QueueUrl")];
+    let attributes = &deployed.json(&queue)["Attributes"];
+    assert_eq!(attributes["VisibilityTimeout"], "60");
+    assert_eq!(attributes["MessageRetentionPeriod"], "1209600");
+    let redrive: Value = serde_json::from_str(attributes["RedrivePolicy"].as_str().unwrap()).unwrap();
+    assert_eq!(redrive["maxReceiveCount"].to_string().trim_matches('"'), "5");
+    assert!(redrive["deadLetterTargetArn"].as_str().unwrap().ends_with(":kmswatch-dead"));
+
+    let arn = deployed.output("RoleArn");
+    let made = deployed.json(&["iam", "get-role", "--role-name", arn.rsplit('/').next().unwrap()]);
+    let trusted = &made["Role"]["AssumeRolePolicyDocument"]["Statement"][0];
+    assert_eq!(trusted["Principal"]["Service"], "pods.eks.amazonaws.com");
+    assert_eq!(trusted["Action"], json!(["sts:AssumeRole", "sts:TagSession"]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn full_delivers_everything_of_kms_and_of_nothing_else() {
+    let Some(venv) = venv("deploying the template with the full pattern") else { return };
+    let deployed = Stack::deploy(venv, &[("Pattern", "full"), ("KeyDetails", "no")]);
+    let expected: Vec<_> = happenings().into_iter().filter(|event| event.5).map(|event| event.0).collect();
+    assert_eq!(sorted(arrived(&deployed).await), sorted(expected.into_iter().map(str::to_owned).collect()));
+    let outputs = deployed.json(&["cloudformation", "describe-stacks", "--stack-name", "kmswatch"]).to_string();
+    assert!(!outputs.contains("RoleArn"), "no role unless asked for");
+    assert!(!outputs.contains("LookUpKeys"), "no look-ups when they are not wanted");
+}
+
+fn sorted(mut names: Vec<String>) -> Vec<String> {
+    names.sort_unstable();
+    names
+}
+
+/// The template as JSON, short forms such as `!Ref` written out.
+fn parsed(venv: &Path) -> Value {
+    let script = "import json, sys; from cfnlint.decode import cfn_yaml; print(json.dumps(cfn_yaml.load(sys.argv[1])))";
+    serde_json::from_str(&run(venv, "python", &["-c", script, TEMPLATE])).unwrap()
+}
+
+#[test]
+fn only_the_rule_may_send_and_only_over_tls() {
+    let Some(venv) = venv("the template's policies") else { return };
+    let resources = &parsed(&venv)["Resources"];
+    let rule = "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}:rule/${Name}";
+    for (policy, queue) in [("QueuePolicy", "Queue"), ("UndeliveredQueuePolicy", "UndeliveredQueue")] {
+        let properties = &resources[policy]["Properties"];
+        assert_eq!(properties["Queues"], json!([{"Ref": queue}]));
+        let statements = properties["PolicyDocument"]["Statement"].as_array().unwrap();
+        let allowed: Vec<_> = statements.iter().filter(|statement| statement["Effect"] == "Allow").collect();
+        assert_eq!(allowed.len(), 1, "{policy}");
+        assert_eq!(allowed[0]["Principal"], json!({"Service": "events.amazonaws.com"}));
+        assert_eq!(allowed[0]["Action"], "sqs:SendMessage");
+        assert_eq!(allowed[0]["Resource"], json!({"Fn::GetAtt": [queue, "Arn"]}));
+        assert_eq!(allowed[0]["Condition"], json!({"ArnEquals": {"aws:SourceArn": {"Fn::Sub": rule}}}));
+        let denied = statements.iter().find(|statement| statement["Effect"] == "Deny").unwrap();
+        assert_eq!(denied["Condition"], json!({"Bool": {"aws:SecureTransport": "false"}}));
+    }
+    let depends = &resources["Rule"]["DependsOn"];
+    assert_eq!(*depends, json!(["QueuePolicy", "UndeliveredQueuePolicy"]), "or the first events are lost");
+}
+
+#[test]
+fn both_patterns_name_both_trails_types_and_the_native_ones() {
+    let Some(venv) = venv("the template's patterns") else { return };
+    let rule = parsed(&venv)["Resources"]["Rule"]["Properties"].clone();
+    assert_eq!(rule["State"], "ENABLED_WITH_ALL_CLOUDTRAIL_MANAGEMENT_EVENTS");
+    let choice = rule["EventPattern"]["Fn::If"].as_array().unwrap();
+    assert_eq!(choice[0], "Lean");
+    for pattern in &choice[1..] {
+        let text = pattern.to_string();
+        for detail_type in [API_CALL, SERVICE_EVENT].iter().chain(&NATIVE) {
+            assert!(text.contains(&format!("\"{detail_type}\"")), "{detail_type} in {text}");
+        }
+    }
+}
+
+#[test]
+fn the_daemon_may_do_what_it_needs_and_no_more() {
+    let Some(venv) = venv("the template's permissions") else { return };
+    let resources = &parsed(&venv)["Resources"];
+    let policies = resources.as_object().unwrap().values().filter(|part| part["Type"] == "AWS::IAM::ManagedPolicy");
+    let policy: String = policies.map(|part| part["Properties"]["PolicyDocument"].to_string()).collect();
+    let mut actions: Vec<_> =
+        policy.split('"').filter(|word| word.starts_with("sqs:") || word.starts_with("kms:")).collect();
+    actions.sort_unstable();
+    actions.dedup();
+    let expected = [
+        "kms:DescribeKey",
+        "kms:ListAliases",
+        "kms:ListResourceTags",
+        "sqs:ChangeMessageVisibility",
+        "sqs:DeleteMessage",
+        "sqs:GetQueueAttributes",
+        "sqs:ReceiveMessage",
+    ];
+    assert_eq!(actions, expected);
+    assert!(!policy.contains("iam:") && !policy.contains("sts:"), "{policy}");
+    let read = &resources["ReadQueue"]["Properties"]["PolicyDocument"]["Statement"];
+    let queues = json!([{"Fn::GetAtt": ["Queue", "Arn"]}, {"Fn::GetAtt": ["UndeliveredQueue", "Arn"]}]);
+    assert_eq!(read[0]["Resource"], queues, "what EventBridge could not deliver can be read, too");
+    assert_eq!(read[1]["Resource"], json!({"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}), "the daemon's own DLQ cannot");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_gets_the_role_by_a_profile() {
+    let Some(venv) = venv("deploying the template for a machine") else { return };
+    let deployed = Stack::deploy(venv, &[("RoleFor", "ec2")]);
+    let arn = deployed.output("InstanceProfileArn");
+    let name = arn.rsplit('/').next().unwrap();
+    let profile = deployed.json(&["iam", "get-instance-profile", "--instance-profile-name", name]);
+    assert_eq!(profile["InstanceProfile"]["Roles"][0]["Arn"], deployed.output("RoleArn"));
+}
