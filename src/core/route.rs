@@ -62,7 +62,7 @@ pub struct KeyLabels {
 }
 
 /// Members of `key` that may be absent because a lookup failed.
-const LOOKED_UP: &[&str] = &["aliases", "state", "manager", "origin", "multi_region", "tags", "labels"];
+pub(super) const LOOKED_UP: &[&str] = &["aliases", "state", "manager", "origin", "multi_region", "tags", "labels"];
 
 /// What routing decided.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -13,6 +13,7 @@ use crate::core::incident::Fingerprint;
 use crate::core::notification::{EventCard, Link};
 use crate::core::pattern::Pattern;
 use crate::core::render;
+use crate::core::route::LOOKED_UP;
 use crate::core::rule::Rule;
 
 /// An event with what was found out about its key.
@@ -154,7 +155,6 @@ fn excepted(rule: &Rule, document: &Value, incomplete: bool) -> bool {
 
 /// Whether a pattern reads a looked-up value that the document lacks.
 fn reads_unknown(pattern: &Pattern, document: &Value) -> bool {
-    const LOOKED_UP: &[&str] = &["aliases", "state", "manager", "origin", "multi_region", "tags", "labels"];
     pattern.paths().iter().any(|path| {
         let mut parts = path.split('.');
         parts.next() == Some("key")
