@@ -95,14 +95,14 @@ impl Evaluation {
     }
 }
 
-/// Matches every rule on one event.
+/// Matches on one event every rule that the index does not rule out.
 pub fn evaluate(policy: &Policy, prepared: &Prepared, now: Timestamp) -> Evaluation {
     let event = &prepared.event;
     let document = &event.document;
     let incomplete = !prepared.marks.is_empty();
     let mut alerts = Vec::new();
     let mut clears = Vec::new();
-    for rule in &policy.rules.rules {
+    for rule in policy.rules.candidates(document) {
         if rule.matches.matches(document) && !excepted(rule, document, incomplete) {
             let print = fingerprint(&rule.family, &rule.group_by, document);
             if let Some(clear) = recovered(policy, rule, prepared, &print) {

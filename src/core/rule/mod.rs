@@ -100,6 +100,11 @@ impl RuleSet {
         !self.index.candidates(document).is_empty()
     }
 
+    /// The rules that may match or resolve on a decoded document, in their order. All others provably do neither.
+    pub fn candidates(&self, document: &Value) -> impl Iterator<Item = &Arc<Rule>> {
+        self.index.candidates(document).into_iter().filter_map(|at| self.rules.get(at))
+    }
+
     pub fn get(&self, id: &str) -> Option<&Arc<Rule>> {
         self.rules.iter().find(|rule| rule.id == id)
     }
