@@ -11,6 +11,9 @@ use crate::core::rule::{RuleSpec, Severity};
 const ENVELOPE: &[&str] =
     &["account", "detail", "detail-type", "id", "region", "replay-name", "resources", "source", "time", "version"];
 
+/// Groups of fields that kmswatch adds to the event.
+const EVENT: &[&str] = &["key", "actor", "outcome", "denied_by", "access", "grant"];
+
 /// Members of the incident document beside `key` and `actor`.
 const INCIDENT: &[&str] = &["account", "incident", "region", "rule", "severity", "state", "tags"];
 
@@ -31,7 +34,7 @@ pub(super) fn check_rule(rule: &RuleSpec, problems: &mut Vec<Problem>) {
 /// Fields that a pattern over the event document reads.
 pub(super) fn check_event_pattern(pattern: &Node, problems: &mut Vec<Problem>) {
     walk(pattern, "", &mut |path, place, _| {
-        check_field(path, place, ENVELOPE, &["key", "actor", "outcome", "denied_by"], problems);
+        check_field(path, place, ENVELOPE, EVENT, problems);
     });
 }
 

@@ -38,8 +38,8 @@ pub struct Event {
     pub shared_id: Option<String>,
     /// One fact that two event families tell; such events merge into one alert.
     pub fact: Option<Fact>,
-    /// What rules match: the EventBridge envelope as it came, plus `key`, `actor`, `outcome` and `denied_by`
-    /// at top level. Absent members are absent, never empty.
+    /// What rules match: the EventBridge envelope as it came, plus `key`, `actor`, `outcome`, `denied_by`, `access` and
+    /// `grant` at top level. Absent members are absent, never empty.
     pub document: Value,
 }
 
@@ -184,6 +184,9 @@ pub struct Actor {
     pub user_agent: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mfa: Option<bool>,
+    /// Belongs neither to the account of the event nor to `[trust]`, and is no AWS service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub external: Option<bool>,
 }
 
 /// An event that says of itself that it is late.
@@ -313,6 +316,12 @@ pub const FIELDS: &[Field] = &[
         derived: "userIdentity.sessionContext.attributes.mfaAuthenticated",
     },
     Field {
+        name: "actor.external",
+        doc: "whether the caller's account is neither the account of the event nor in `[trust]`; false for AWS services; \
+              absent where no account is known",
+        derived: "actor.account, actor.principal, `[trust]`",
+    },
+    Field {
         name: "outcome",
         doc: "`success`, `denied` (an authorization failure) or `failed` (any other error, a successful dry run included)",
         derived: "errorCode, errorMessage; `result` of events that no trail recorded",
@@ -324,6 +333,153 @@ pub const FIELDS: &[Field] = &[
               `explicit_deny` where the text does not say in which policy, or `unknown`",
         derived: "the text of errorMessage",
     },
+    Field {
+        name: "access.public",
+        doc: "whether anybody in any account may do something with the key: an Allow for every principal without a \
+              condition that binds callers to named accounts, organizations or principals",
+        derived: "the policy in PutKeyPolicy, CreateKey or ReplicateKey",
+    },
+    Field {
+        name: "access.external",
+        doc: "accounts, organizations (`o-…`) and principals that may do something and are neither of the key's \
+              account nor in `[trust]`, sorted",
+        derived: "the policy in PutKeyPolicy, CreateKey or ReplicateKey, `[trust]`",
+    },
+    Field {
+        name: "access.new_external",
+        doc: "those of `access.external` that the policy known before did not let in; all of them where none was known",
+        derived: "the same, and the policy known before",
+    },
+    Field {
+        name: "access.services",
+        doc: "AWS services that are let in by name, sorted",
+        derived: "the policy in PutKeyPolicy, CreateKey or ReplicateKey",
+    },
+    Field {
+        name: "access.root",
+        doc: "whether the statement for the key's account itself stands: all of `kms:*`, without a condition; \
+              without it IAM policies count for nothing",
+        derived: "the policy in PutKeyPolicy, CreateKey or ReplicateKey",
+    },
+    Field {
+        name: "access.lockout",
+        doc: "whether nobody of the key's account may change the policy, as far as conditions can be judged: only \
+              AWS support could",
+        derived: "the policy in PutKeyPolicy, CreateKey or ReplicateKey",
+    },
+    Field {
+        name: "access.nobody_can",
+        doc: "what nobody of the key's account may do, of `use`, `administer`, `grant`, `delete`, `cancel_deletion`, \
+              `change_policy`",
+        derived: "the policy in PutKeyPolicy, CreateKey or ReplicateKey",
+    },
+    Field {
+        name: "access.can_use",
+        doc: "who may encrypt, decrypt, sign, …: account ids, `o-…`, principals, services, `*` for anybody; sorted",
+        derived: "the policy in PutKeyPolicy, CreateKey or ReplicateKey",
+    },
+    Field {
+        name: "access.can_administer",
+        doc: "who may manage the key (enable, rotate, tag, alias, import, replicate, …)",
+        derived: "the policy in PutKeyPolicy, CreateKey or ReplicateKey",
+    },
+    Field {
+        name: "access.can_grant",
+        doc: "who may make grants (`kms:CreateGrant`)",
+        derived: "the policy in PutKeyPolicy, CreateKey or ReplicateKey",
+    },
+    Field {
+        name: "access.can_delete",
+        doc: "who may make the key unusable (`kms:ScheduleKeyDeletion`, `kms:DisableKey`, \
+              `kms:DeleteImportedKeyMaterial`)",
+        derived: "the policy in PutKeyPolicy, CreateKey or ReplicateKey",
+    },
+    Field {
+        name: "access.can_cancel_deletion",
+        doc: "who may call a deletion off (`kms:CancelKeyDeletion`)",
+        derived: "the policy in PutKeyPolicy, CreateKey or ReplicateKey",
+    },
+    Field {
+        name: "access.can_change_policy",
+        doc: "who may change the policy (`kms:PutKeyPolicy`)",
+        derived: "the policy in PutKeyPolicy, CreateKey or ReplicateKey",
+    },
+    Field {
+        name: "access.given",
+        doc: "who may do what, a line of text each: `account 444455556666 (external) has use, grant`",
+        derived: "the policy in PutKeyPolicy, CreateKey or ReplicateKey",
+    },
+    Field {
+        name: "access.denied",
+        doc: "what is denied to whom, a line of text each",
+        derived: "the policy in PutKeyPolicy, CreateKey or ReplicateKey",
+    },
+    Field {
+        name: "access.compared",
+        doc: "whether a policy known before was there to compare with",
+        derived: "the policy in PutKeyPolicy, CreateKey or ReplicateKey, and what was seen before",
+    },
+    Field {
+        name: "access.gained",
+        doc: "who gained what against the policy known before, a line of text each: `account 444455556666 (external) \
+              gained use, grant`",
+        derived: "the same",
+    },
+    Field {
+        name: "access.lost",
+        doc: "who lost what against the policy known before, a line of text each",
+        derived: "the same",
+    },
+    Field {
+        name: "access.unknown",
+        doc: "what of the policy could not be understood, a line of text each; the other fields may then be \
+              incomplete, and are absent if nothing could be read",
+        derived: "the policy in PutKeyPolicy, CreateKey or ReplicateKey",
+    },
+    Field {
+        name: "grant.grantee",
+        doc: "who is granted something, as the request says it",
+        derived: "granteePrincipal or granteeServicePrincipal of CreateGrant",
+    },
+    Field {
+        name: "grant.kind",
+        doc: "what the grantee is: `account`, `user`, `role`, `session`, `service`, `instance`, `id` (of a principal \
+              that is gone) or `unknown`",
+        derived: "the same",
+    },
+    Field { name: "grant.account", doc: "the account the grantee belongs to", derived: "the same" },
+    Field {
+        name: "grant.service",
+        doc: "the AWS service that is the grantee, or that acts for the instance that is",
+        derived: "the same",
+    },
+    Field {
+        name: "grant.external",
+        doc: "whether the grantee is neither of the account of the event nor in `[trust]`; false for AWS services; \
+              absent where its account is not known",
+        derived: "the same, `[trust]`",
+    },
+    Field {
+        name: "grant.human",
+        doc: "whether a principal asked for the grant (a person, or a program of somebody's), and not an AWS service",
+        derived: "userIdentity",
+    },
+    Field { name: "grant.operations", doc: "what is granted, sorted", derived: "operations of CreateGrant" },
+    Field {
+        name: "grant.can_create_grants",
+        doc: "whether the grantee may make grants in turn",
+        derived: "operations of CreateGrant",
+    },
+    Field {
+        name: "grant.constrained",
+        doc: "whether an encryption context or a source ARN narrows the grant",
+        derived: "constraints of CreateGrant",
+    },
+    Field {
+        name: "grant.retiree",
+        doc: "who may retire the grant",
+        derived: "retiringPrincipal or retiringServicePrincipal of CreateGrant",
+    },
 ];
 
 #[cfg(test)]
@@ -331,6 +487,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::core::access::{Access, Grant};
 
     #[test]
     fn the_table_lists_exactly_what_the_document_gets() {
@@ -358,6 +515,41 @@ mod tests {
             ip: full("x"),
             user_agent: full("x"),
             mfa: Some(true),
+            external: Some(true),
+        };
+        let list = || vec!["x".to_owned()];
+        let access = Access {
+            public: Some(true),
+            external: list(),
+            new_external: list(),
+            services: list(),
+            root: Some(true),
+            lockout: Some(true),
+            nobody_can: list(),
+            can_use: list(),
+            can_administer: list(),
+            can_grant: list(),
+            can_delete: list(),
+            can_cancel_deletion: list(),
+            can_change_policy: list(),
+            given: list(),
+            denied: list(),
+            compared: Some(true),
+            gained: list(),
+            lost: list(),
+            unknown: list(),
+        };
+        let grant = Grant {
+            grantee: full("x"),
+            kind: Some("role"),
+            account: full("x"),
+            service: full("x"),
+            external: Some(true),
+            human: Some(true),
+            operations: list(),
+            can_create_grants: Some(true),
+            constrained: Some(true),
+            retiree: full("x"),
         };
         let names = |prefix: &str, value: Value| -> Vec<String> {
             value.as_object().unwrap().keys().map(|name| format!("{prefix}.{name}")).collect()
@@ -365,6 +557,8 @@ mod tests {
         let mut written: BTreeSet<String> = ["outcome".to_owned(), "denied_by".to_owned()].into();
         written.extend(names("key", serde_json::to_value(key).unwrap()));
         written.extend(names("actor", serde_json::to_value(actor).unwrap()));
+        written.extend(names("access", serde_json::to_value(access).unwrap()));
+        written.extend(names("grant", serde_json::to_value(grant).unwrap()));
         let listed: BTreeSet<String> = FIELDS.iter().map(|f| f.name.to_owned()).collect();
         assert_eq!(listed, written);
         assert_eq!(listed.len(), FIELDS.len(), "each once");
@@ -382,6 +576,8 @@ mod tests {
     fn nothing_known_is_nothing_written() {
         assert_eq!(serde_json::to_value(KeyRef::default()).unwrap(), serde_json::json!({}));
         assert_eq!(serde_json::to_value(Actor::default()).unwrap(), serde_json::json!({}));
+        assert_eq!(serde_json::to_value(Access::default()).unwrap(), serde_json::json!({}));
+        assert_eq!(serde_json::to_value(Grant::default()).unwrap(), serde_json::json!({}));
         assert_eq!(KeyRef::default().display_name(), "unknown key");
     }
 }

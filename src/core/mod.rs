@@ -4,6 +4,7 @@
 //! (`enrich`), rules are matched (`evaluate`), and [`decide::decide`] turns that into incidents,
 //! notifications and the reason for each. Time is an input too: [`decide::tick`].
 
+pub mod access;
 pub mod decide;
 pub mod decode;
 pub mod enrich;

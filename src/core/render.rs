@@ -130,6 +130,7 @@ fn actor(actor: &Actor) -> Actor {
         ip: short(actor.ip.as_ref()),
         user_agent: actor.user_agent.as_ref().map(|text| clean(text, TEXT_CHARS_MAX)),
         mfa: actor.mfa,
+        external: actor.external,
     }
 }
 

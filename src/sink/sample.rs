@@ -195,6 +195,7 @@ fn event(name: &str, time: Timestamp) -> EventCard {
                 "aws-cli/2.31.0 md/awscrt#0.27.6 ua/2.1 os/linux#6.8 md/arch#x86_64 lang/python#3.13.7".into(),
             ),
             mfa: Some(true),
+            external: Some(false),
         },
         details: BTreeMap::new(),
         late: None,

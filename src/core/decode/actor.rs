@@ -22,6 +22,8 @@ pub(super) fn actor(detail: &Object) -> Actor {
         ip: owned(detail, "sourceIPAddress"),
         user_agent: owned(detail, "userAgent"),
         mfa: session.and_then(|s| object(s, "attributes")).and_then(|a| boolean(a, "mfaAuthenticated")),
+        // Only the configuration knows who belongs to us.
+        external: None,
     }
 }
 

@@ -38,7 +38,7 @@ pub(super) fn event(mut envelope: Object) -> Result<Event, (Fault, Object)> {
 }
 
 /// Members of the document that are ours: whatever the body had there does not survive.
-const OURS: &[&str] = &["key", "actor", "outcome", "denied_by"];
+const OURS: &[&str] = &["key", "actor", "outcome", "denied_by", "access", "grant"];
 
 fn bad(detail: &str) -> Fault {
     Fault {

@@ -10,6 +10,8 @@ fn our_own_members_cannot_be_forged() {
     body["actor"] = json!({ "principal": "arn:aws:iam::111122223333:role/trusted" });
     body["outcome"] = json!("success");
     body["denied_by"] = json!("nobody");
+    body["access"] = json!({ "public": false });
+    body["grant"] = json!({ "external": false });
     let event = only(&body.to_string());
     assert_eq!(event.document, only(DENIED).document);
     for gone in ["userIdentity", "errorMessage", "errorCode", "sourceIPAddress", "userAgent"] {
@@ -17,7 +19,7 @@ fn our_own_members_cannot_be_forged() {
     }
     let event = only(&body.to_string());
     assert_eq!(event.outcome, Outcome::Success);
-    for ours in ["key", "actor", "denied_by"] {
+    for ours in ["key", "actor", "denied_by", "access", "grant"] {
         assert!(event.document.get(ours).is_none(), "{ours} must not survive");
     }
 }
