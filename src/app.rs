@@ -69,6 +69,7 @@ pub async fn run(loaded: Loaded, parts: Parts) -> Result<(), StartError> {
     let Loaded { config, policy, .. } = loaded;
     let health = Arc::new(Health::new());
 
+    let _alone = store::hold(&config.store)?;
     let store = store::open(&config.store).await?;
     health.store_ok();
     let lanes = lanes(&config, &clock, banner.as_deref())?;

@@ -49,6 +49,23 @@ pub async fn open(config: &Config) -> Result<Arc<dyn Store>, StoreError> {
     Ok(Arc::new(sqlite::open(config.sqlite.as_ref().unwrap_or(&default)).await?))
 }
 
+/// The right to be the one daemon on a store; held until it is dropped, or its process ends in whatever way.
+pub struct Hold {
+    _lock: Option<std::fs::File>,
+}
+
+/// Takes that right. Commands that only look, or do one thing, work without it.
+///
+/// # Errors
+/// Another daemon has it, or the store cannot be used.
+pub fn hold(config: &Config) -> Result<Hold, StoreError> {
+    if config.is_memory() {
+        return Ok(Hold { _lock: None });
+    }
+    let default = sqlite::Config::default();
+    Ok(Hold { _lock: Some(sqlite::hold(config.sqlite.as_ref().unwrap_or(&default))?) })
+}
+
 /// Of each incident housekeeping keeps so many of its first alerts, and as many of the newest as [`NEWEST_KEPT`] says: how it
 /// began, and how it stands. The same of its history. An incident that never ends must not fill the disk.
 const FIRST_KEPT: usize = 100;

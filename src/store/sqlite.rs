@@ -1,6 +1,7 @@
 //! `[store.sqlite]`: a database file on a local disk. Looks at the file before `SQLite` does, so that what is wrong is said in
 //! words that help, and keeps a copy of it before its schema changes.
 
+mod hold;
 mod mounts;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,8 @@ use serde::Deserialize;
 use super::sql::{Dialect, Link, MIGRATIONS, Migration, SqlStore};
 use super::{StoreError, StoreErrorKind};
 use crate::base::diagnostic::Problem;
+
+pub(super) use hold::hold;
 
 /// How long a statement waits for another process's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

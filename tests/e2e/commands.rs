@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::{Duration, Instant};
 
-use super::daemon::{Setup, command};
+use super::daemon::{Daemon, Setup, command};
 use super::receivers::Receivers;
 
 /// A configuration whose queue nobody asks, in a folder that lives as long as the value.
@@ -104,6 +104,36 @@ async fn a_secret_that_is_not_there_is_named_at_the_start() {
     let output = run.arg(&config).env_remove("TEST_ROUTING_KEY").output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
     assert!(said(&output).contains("pager") && said(&output).contains("TEST_ROUTING_KEY"), "{}", said(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_has_one_daemon_and_any_number_of_commands() {
+    let (folder, _receivers, config) = configured(19).await;
+    let ask = |arguments: &[&str]| command(arguments).arg(&config).output().unwrap();
+    let lock = folder.path().join("state.db.lock");
+    let signed = |daemon: &Daemon| {
+        let started = Instant::now();
+        while std::fs::read_to_string(&lock).unwrap_or_default().trim() != daemon.id().to_string() {
+            assert!(started.elapsed() < Duration::from_secs(20), "it never took the store:\n{}", daemon.tail());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    let mut first = Daemon::start(&config);
+    signed(&first);
+    let second = ask(&["run", "--config"]);
+    assert_eq!(second.status.code(), Some(1), "{}", said(&second));
+    assert!(said(&second).contains("the store cannot be used"), "{}", said(&second));
+    assert!(said(&second).contains(&format!("(process {}) runs on this file", first.id())), "{}", said(&second));
+    for arguments in [&["incidents", "--config"][..], &["incidents", "undelivered", "--config"]] {
+        let beside = ask(arguments);
+        assert_eq!(beside.status.code(), Some(0), "{arguments:?}: {}", said(&beside));
+    }
+    assert!(first.is_running(), "{}", first.tail());
+    // A life that ended badly is in nobody's way.
+    first.kill();
+    let mut next = Daemon::start(&config);
+    signed(&next);
+    next.terminate(Duration::from_secs(35));
 }
 
 #[test]
