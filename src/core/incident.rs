@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::event::KeyRef;
 use super::notification::{EventCard, Link};
 use super::rule::Severity;
+use super::window::WindowState;
 
 /// Which incident an alert joins: a hash of the rule (or the family it names) and the group-by values.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -30,13 +31,16 @@ pub struct Situation {
     pub fingerprint: Fingerprint,
     /// By rule id. A condition without an incident is a dated marker: a resolve that came before its alert.
     pub conditions: BTreeMap<String, Condition>,
+    /// By rule id: what rules that look at several events together remember of them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub windows: BTreeMap<String, WindowState>,
     /// The newest incident; older ones live on in the store's history.
     pub incident: Option<Incident>,
 }
 
 impl Situation {
     pub fn new(fingerprint: Fingerprint) -> Self {
-        Self { fingerprint, conditions: BTreeMap::new(), incident: None }
+        Self { fingerprint, conditions: BTreeMap::new(), windows: BTreeMap::new(), incident: None }
     }
 
     /// Whether any member rule's danger still stands.
@@ -52,8 +56,13 @@ impl Situation {
         self.conditions.values().filter_map(|condition| condition.cleared_at(now)).max()
     }
 
-    /// When this situation next needs a look although nothing happens: a danger that ends by time, or a repeat notice.
+    /// When this situation next needs a look although nothing happens: a danger that ends by time, a repeat notice, or
+    /// something expected that did not come.
     pub fn next_due(&self) -> Option<Timestamp> {
+        self.windows.values().filter_map(|window| window.due).chain(self.incident_due()).min()
+    }
+
+    fn incident_due(&self) -> Option<Timestamp> {
         let incident = self.incident.as_ref().filter(|incident| incident.state != State::Resolved)?;
         let mut standing = self
             .conditions
@@ -173,6 +182,9 @@ pub struct Incident {
     /// Links to the newest alert's event and key.
     #[serde(default)]
     pub links: Vec<Link>,
+    /// Escalations that now only wait for the incident to grow, as `rule#number`.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty", default)]
+    pub watching: BTreeSet<String>,
     /// Happenings already counted, so that a second event that tells the same one is not; at most [`HAPPENINGS_MAX`].
     #[serde(default)]
     pub happenings: BTreeMap<String, Timestamp>,
@@ -185,6 +197,9 @@ pub struct Voice {
     pub title: String,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub runbook: Option<String>,
+    /// Who looks after the rule.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub owner: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub meaning: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]

@@ -16,3 +16,4 @@ pub mod render;
 pub mod reroute;
 pub mod route;
 pub mod rule;
+pub mod window;

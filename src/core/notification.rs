@@ -163,6 +163,9 @@ pub struct IncidentCard {
     pub tags: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub runbook: Option<String>,
+    /// Who looks after the rule.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub owner: Option<String>,
     /// Person who acknowledged or resolved it, and why.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub taken: Option<super::incident::Taken>,

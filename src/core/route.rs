@@ -82,8 +82,9 @@ impl RouteSpec {
             None => None,
             Some(node) => {
                 let exact = compile(node)?;
-                let relaxed_node = relax(node, &mut Vec::new());
-                let reads_details = relaxed_node.as_ref() != Some(node);
+                let node = node.opened().map_err(|error| vec![Problem::error(node.span.clone(), error.to_string())])?;
+                let relaxed_node = relax(&node, &mut Vec::new());
+                let reads_details = relaxed_node.as_ref() != Some(&*node);
                 let relaxed = relaxed_node.as_ref().map(compile).transpose()?;
                 Some(Condition { exact, relaxed, reads_details })
             }

@@ -280,8 +280,8 @@ impl Batcher {
             tracing::warn!(%error, "messages could not be handed back; they come back by themselves");
         }
         let alerts = weighty.iter().flat_map(|one| &one.evaluations).flat_map(|evaluation| &evaluation.alerts);
-        let detail = match alerts.max_by_key(|(rule, _)| rule.severity) {
-            Some((rule, _)) => format!("{error}; waiting in the queue: {}", rule.title),
+        let detail = match alerts.max_by_key(|candidate| candidate.severity) {
+            Some(candidate) => format!("{error}; waiting in the queue: {}", candidate.rule.title),
             None => error.to_string(),
         };
         self.engine.report(&OwnSubject::StoreFailing, &detail).await;

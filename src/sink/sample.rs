@@ -168,6 +168,7 @@ fn incident(rule: &str, title: &str, severity: Severity, at: Timestamp) -> Incid
         transition: 1,
         tags: vec!["attack.T1489".into()],
         runbook: Some("https://runbooks.example.org/kms".into()),
+        owner: Some("the platform team".into()),
         taken: None,
     }
 }

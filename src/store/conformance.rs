@@ -56,7 +56,6 @@ macro_rules! suite {
                 a_dead_trigger_cancels_what_waits_behind_it,
                 a_dead_trigger_does_not_cancel_the_next_one,
                 a_dead_update_cancels_nothing,
-                a_resolve_that_comes_after_its_trigger_died_is_cancelled,
                 a_trigger_whose_resolve_waits_is_overtaken,
                 a_tried_trigger_is_not_overtaken,
                 a_note_whose_outcome_is_unknown_is_the_same_note_again,

@@ -276,8 +276,7 @@ pub enum Outcome {
         error: String,
     },
     /// Given up. A dead trigger cancels what waits behind it for the same incident and sink, up to the incident's next trigger:
-    /// an incident that opens again is told. A resolve that is decided only later is cancelled when it is stored, unless something
-    /// else was told there meanwhile.
+    /// an incident that opens again is told.
     Dead {
         error: String,
     },

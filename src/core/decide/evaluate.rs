@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -14,7 +15,9 @@ use crate::core::notification::{EventCard, Link};
 use crate::core::pattern::Pattern;
 use crate::core::render;
 use crate::core::route::LOOKED_UP;
-use crate::core::rule::Rule;
+use crate::core::rule::window::Window;
+use crate::core::rule::{Rule, Severity, Texts, escalate};
+use crate::core::window::Part;
 
 /// An event with what was found out about its key.
 #[derive(Debug, Clone)]
@@ -34,28 +37,105 @@ pub struct LookedUp {
     pub read_at: Timestamp,
 }
 
-/// What one event means before any state is read.
-#[derive(Debug, Clone)]
+/// What one event means before any state is read. What a rule's window remembers of it is all but the last three.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     pub id: EventId,
     pub event: EventCard,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub key: Option<KeyRef>,
     /// One plain line: what happened to which key, by whom, from where.
     pub said: String,
     /// The command that undoes it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub undo: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub links: Vec<Link>,
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub marks: Vec<String>,
     /// Key details are incomplete because a lookup failed.
     pub incomplete: bool,
     /// Events with the same value tell the same happening and merge into one alert.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub same: Option<Same>,
-    pub alerts: Vec<(Arc<Rule>, Fingerprint)>,
+    /// Rules that it matches.
+    #[serde(skip)]
+    pub alerts: Vec<Candidate>,
+    /// Windows that remember it for what comes after, or came before.
+    #[serde(skip)]
+    pub steps: Vec<Step>,
+    #[serde(skip)]
     pub clears: Vec<Clear>,
 }
 
+/// One rule matched the event. It is an alert, unless the rule's window says otherwise.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    pub rule: Arc<Rule>,
+    pub fingerprint: Fingerprint,
+    /// The rule's, or what this event makes of it.
+    pub severity: Severity,
+    /// Escalations that now only depend on the incident, as `rule#number`.
+    pub watching: Vec<String>,
+    pub texts: Texts,
+    /// What the rule's window compares.
+    pub value: Option<String>,
+}
+
+/// The event plays a part in a rule's window, but not the main one.
+#[derive(Debug, Clone)]
+pub struct Step {
+    pub rule: Arc<Rule>,
+    pub fingerprint: Fingerprint,
+    pub part: Part,
+}
+
+impl PartialEq for Candidate {
+    fn eq(&self, other: &Self) -> bool {
+        self.rule.id == other.rule.id && self.fingerprint == other.fingerprint && self.value == other.value
+    }
+}
+
+impl PartialEq for Step {
+    fn eq(&self, other: &Self) -> bool {
+        self.rule.id == other.rule.id && self.fingerprint == other.fingerprint && self.part == other.part
+    }
+}
+
+impl Candidate {
+    /// As the rule says, whatever the event.
+    pub(super) fn plain(rule: Arc<Rule>, fingerprint: Fingerprint) -> Self {
+        let severity = rule.severity;
+        Self { rule, fingerprint, severity, watching: vec![], texts: Texts::default(), value: None }
+    }
+
+    fn of(rule: &Arc<Rule>, document: &Value, fingerprint: Fingerprint) -> Self {
+        let mut candidate = Self::plain(Arc::clone(rule), fingerprint);
+        for (number, escalation) in rule.escalations.iter().enumerate() {
+            if escalation.event.as_ref().is_some_and(|event| !event.matches(document)) {
+                continue;
+            }
+            if escalation.incident.is_some() {
+                candidate.watching.push(escalate::name(&rule.id, number));
+            } else {
+                candidate.severity = candidate.severity.max(escalation.severity);
+            }
+        }
+        if let Some(templates) = &rule.templates {
+            candidate.texts = templates.render(document);
+        }
+        let path = rule.window.as_ref().and_then(|window| window.value_path());
+        candidate.value = path.and_then(|path| value_at(document, path)).map(|value| match value {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        });
+        candidate
+    }
+}
+
 /// What makes two events one happening.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Same {
     /// CloudTrail's `sharedEventID`.
     Shared(String),
@@ -77,14 +157,15 @@ pub struct Clear {
 impl Evaluation {
     /// No rule, resolve or state reads this event: its message can be deleted at once.
     pub fn is_idle(&self) -> bool {
-        self.alerts.is_empty() && self.clears.is_empty()
+        self.alerts.is_empty() && self.steps.is_empty() && self.clears.is_empty()
     }
 
     /// The keys of all state that deciding on these evaluations needs.
     pub fn reads(evaluations: &[Self]) -> ReadSet {
         let mut reads = ReadSet { events: evaluations.iter().map(|e| e.id.clone()).collect(), ..ReadSet::default() };
         for evaluation in evaluations {
-            reads.fingerprints.extend(evaluation.alerts.iter().map(|(_, f)| f.clone()));
+            reads.fingerprints.extend(evaluation.alerts.iter().map(|a| a.fingerprint.clone()));
+            reads.fingerprints.extend(evaluation.steps.iter().map(|s| s.fingerprint.clone()));
             reads.fingerprints.extend(evaluation.clears.iter().map(|c| c.fingerprint.clone()));
         }
         reads.fingerprints.sort();
@@ -100,15 +181,20 @@ pub fn evaluate(policy: &Policy, prepared: &Prepared, now: Timestamp) -> Evaluat
     let event = &prepared.event;
     let document = &event.document;
     let incomplete = !prepared.marks.is_empty();
-    let mut alerts = Vec::new();
-    let mut clears = Vec::new();
+    let (mut alerts, mut steps, mut clears) = (Vec::new(), Vec::new(), Vec::new());
     for rule in policy.rules.candidates(document) {
         if rule.matches.matches(document) && !excepted(rule, document, incomplete) {
             let print = fingerprint(&rule.family, &rule.group_by, document);
             if let Some(clear) = recovered(policy, rule, prepared, &print) {
                 clears.push(clear);
             }
-            alerts.push((Arc::clone(rule), print));
+            alerts.push(Candidate::of(rule, document, print));
+        }
+        for (step, pattern) in rule.window.iter().flat_map(Window::steps) {
+            if pattern.matches(document) {
+                let fingerprint = fingerprint(&rule.family, &rule.group_by, document);
+                steps.push(Step { rule: Arc::clone(rule), fingerprint, part: Part::Step(step) });
+            }
         }
         if rule.resolve.as_ref().is_some_and(|resolve| resolve.matches(document)) {
             clears.push(Clear {
@@ -144,6 +230,7 @@ pub fn evaluate(policy: &Policy, prepared: &Prepared, now: Timestamp) -> Evaluat
         incomplete,
         same: same(event),
         alerts,
+        steps,
         clears,
     }
 }

@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::evaluate::{Clear, Same};
+use super::evaluate::{Candidate, Clear, Same};
 use super::notify::{self, Telling};
 use super::{AlertEntry, Decision, Evaluation, HistoryEntry, NotTold, Policy, Snapshot, What};
 use crate::core::event::EventId;
 use crate::core::incident::{ACTORS_MAX, Fingerprint, HAPPENINGS_MAX, Incident, Situation, State, Voice};
-use crate::core::notification::{Kind, Reason};
-use crate::core::rule::{Rule, Severity};
+use crate::core::notification::{Kind, Link, Reason};
+use crate::core::rule::{Rule, Severity, escalate};
 
 /// Two events that tell one fact come this close together.
 const SAME_FACT_WITHIN: SignedDuration = SignedDuration::from_mins(15);
@@ -71,8 +71,14 @@ impl<'a> Desk<'a> {
         for clear in evaluation.clears.iter().filter(|c| c.by_lookup) {
             self.clear(clear, evaluation);
         }
-        for (rule, fingerprint) in &evaluation.alerts {
-            self.alert(rule, fingerprint, evaluation);
+        for step in &evaluation.steps {
+            self.step(step, evaluation);
+        }
+        for candidate in &evaluation.alerts {
+            match &candidate.rule.window {
+                None => self.alert(candidate, evaluation),
+                Some(window) => self.remember(window, candidate, evaluation),
+            }
         }
         for clear in evaluation.clears.iter().filter(|c| !c.by_lookup) {
             self.clear(clear, evaluation);
@@ -81,6 +87,7 @@ impl<'a> Desk<'a> {
 
     /// Time has passed for one situation: a danger may have ended, a repeat may be due.
     pub(super) fn time(&mut self, fingerprint: &Fingerprint) {
+        self.overdue(fingerprint);
         let mut situation = self.take(fingerprint);
         self.lapse(&mut situation);
         if let Some(incident) = situation.incident.as_mut().filter(|incident| incident.state == State::Open)
@@ -104,8 +111,9 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// A rule matched.
-    fn alert(&mut self, rule: &Rule, fingerprint: &Fingerprint, evaluation: &Evaluation) {
+    /// A rule matched, and its window, if it has one, agrees.
+    pub(super) fn alert(&mut self, candidate: &Candidate, evaluation: &Evaluation) {
+        let Candidate { rule, fingerprint, .. } = candidate;
         let mut situation = self.take(fingerprint);
         self.lapse(&mut situation);
         let at = evaluation.event.time;
@@ -120,7 +128,7 @@ impl<'a> Desk<'a> {
         }
         let mut incident = match situation.incident.take() {
             Some(known) if joins(&known, at, self.policy.engine.reopen_within) => known,
-            known => open(rule, fingerprint, evaluation, known.map_or(1, |k| k.episode + 1)),
+            known => open(candidate, evaluation, known.map_or(1, |k| k.episode + 1)),
         };
         let fresh = incident.alerts == 0;
         let before = Before {
@@ -129,13 +137,17 @@ impl<'a> Desk<'a> {
             actors: incident.actors.len(),
             rules: incident.rules.len(),
         };
-        let merged = merge(&mut incident, rule, evaluation);
+        let merged = merge(&mut incident, candidate, evaluation);
+        self.rise(&mut incident);
+        if situation.windows.get(&rule.id).is_some_and(|window| window.dropped > 0) {
+            incident.marks.insert("more happened than is remembered: the count is a lower bound".to_owned());
+        }
         incident.repeat = [incident.repeat, self.repeat(rule)].into_iter().flatten().min();
         self.decision.alerts.push(AlertEntry {
             incident: incident.id.clone(),
             fingerprint: fingerprint.clone(),
             rule: rule.id.clone(),
-            severity: rule.severity,
+            severity: candidate.severity,
             event: evaluation.event.clone(),
         });
         let active = situation.active(self.now);
@@ -156,6 +168,22 @@ impl<'a> Desk<'a> {
         }
         situation.incident = Some(incident);
         self.put(situation);
+    }
+
+    /// Escalations that waited for the incident to grow.
+    fn rise(&self, incident: &mut Incident) {
+        if incident.watching.is_empty() {
+            return;
+        }
+        let document = escalate::incident_document(incident);
+        let met = incident.watching.iter().filter_map(|watched| {
+            let (rule, number) = watched.rsplit_once('#')?;
+            let escalation = self.policy.rules.get(rule)?.escalations.get(number.parse::<usize>().ok()?)?;
+            escalation.incident.as_ref()?.matches(&document).then_some(escalation.severity)
+        });
+        if let Some(severity) = met.max() {
+            incident.severity = incident.severity.max(severity);
+        }
     }
 
     /// How often incidents of a rule are told again.
@@ -193,6 +221,13 @@ impl<'a> Desk<'a> {
         let from = (!fresh).then_some(incident.state);
         self.transition(incident, from, State::Resolved, reason, None);
         self.tell(incident, Telling::routed(Kind::Notice, reason, evaluation.incomplete));
+    }
+
+    /// What a rule expected came after all.
+    pub(super) fn past(&mut self, rule: &str, fingerprint: &Fingerprint, at: Timestamp, evaluation: &Evaluation) {
+        let clear =
+            Clear { rule: rule.to_owned(), fingerprint: fingerprint.clone(), at, by_lookup: false, only_for: None };
+        self.clear(&clear, evaluation);
     }
 
     /// A danger is past.
@@ -291,13 +326,14 @@ fn joins(incident: &Incident, at: Timestamp, reopen_within: SignedDuration) -> b
 }
 
 /// An incident as it stands after its first alert; for reports that cannot go through the store.
-pub(super) fn first_incident(rule: &Rule, fingerprint: &Fingerprint, evaluation: &Evaluation) -> Incident {
-    let mut incident = open(rule, fingerprint, evaluation, 1);
-    merge(&mut incident, rule, evaluation);
+pub(super) fn first_incident(candidate: &Candidate, evaluation: &Evaluation) -> Incident {
+    let mut incident = open(candidate, evaluation, 1);
+    merge(&mut incident, candidate, evaluation);
     incident
 }
 
-fn open(rule: &Rule, fingerprint: &Fingerprint, evaluation: &Evaluation, episode: u32) -> Incident {
+fn open(candidate: &Candidate, evaluation: &Evaluation, episode: u32) -> Incident {
+    let Candidate { rule, fingerprint, severity, .. } = candidate;
     let short: String = fingerprint.0.chars().take(16).collect();
     let at = evaluation.event.time;
     Incident {
@@ -306,7 +342,7 @@ fn open(rule: &Rule, fingerprint: &Fingerprint, evaluation: &Evaluation, episode
         episode,
         family: rule.family.clone(),
         rules: BTreeSet::new(),
-        severity: rule.severity,
+        severity: *severity,
         state: State::Open,
         opened_at: at,
         last_alert_at: at,
@@ -328,13 +364,15 @@ fn open(rule: &Rule, fingerprint: &Fingerprint, evaluation: &Evaluation, episode
         said: evaluation.said.clone(),
         undo: evaluation.undo.clone(),
         links: evaluation.links.clone(),
+        watching: BTreeSet::new(),
         happenings: BTreeMap::new(),
     }
 }
 
 /// Joins an alert into its incident with operations that do not depend on the order. Returns whether the same
 /// happening was counted before.
-fn merge(incident: &mut Incident, rule: &Rule, evaluation: &Evaluation) -> bool {
+fn merge(incident: &mut Incident, candidate: &Candidate, evaluation: &Evaluation) -> bool {
+    let Candidate { rule, severity, watching, texts, .. } = candidate;
     let at = evaluation.event.time;
     let merged = same_happening(incident, rule, evaluation);
     if !merged {
@@ -342,7 +380,8 @@ fn merge(incident: &mut Incident, rule: &Rule, evaluation: &Evaluation) -> bool 
     }
     incident.rules.insert(rule.id.clone());
     incident.tags.extend(rule.tags.iter().cloned());
-    incident.severity = incident.severity.max(rule.severity);
+    incident.severity = incident.severity.max(*severity);
+    incident.watching.extend(watching.iter().cloned());
     incident.opened_at = incident.opened_at.min(at);
     if let Some(principal) = &evaluation.event.actor.principal {
         incident.actors.insert(principal.clone());
@@ -358,17 +397,24 @@ fn merge(incident: &mut Incident, rule: &Rule, evaluation: &Evaluation) -> bool 
     if newest || incident.voice.rule.is_empty() {
         incident.last_alert_at = incident.last_alert_at.max(at);
         incident.latest = evaluation.event.clone();
-        incident.said.clone_from(&evaluation.said);
+        let said = texts.summary.as_ref().or(rule.summary.as_ref()).unwrap_or(&evaluation.said);
+        incident.said.clone_from(said);
         incident.undo.clone_from(&evaluation.undo);
         incident.links.clone_from(&evaluation.links);
+        let further = rule.references.iter().map(|href| Link { text: "Reference".to_owned(), href: href.clone() });
+        incident.links.extend(further);
         incident.voice = Voice {
             rule: rule.id.clone(),
-            title: rule.title.clone(),
+            title: texts.title.as_ref().unwrap_or(&rule.title).clone(),
             runbook: rule.runbook.clone(),
-            meaning: rule.meaning.clone(),
-            action: rule.action.clone(),
+            owner: rule.owner.clone(),
+            meaning: texts.meaning.as_ref().or(rule.meaning.as_ref()).cloned(),
+            action: texts.action.as_ref().or(rule.action.as_ref()).cloned(),
         };
         incident.marks = evaluation.marks.iter().cloned().collect();
+        if texts.failed {
+            incident.marks.insert("a text of the rule could not be printed".to_owned());
+        }
     }
     incident.key = join_keys(incident.key.take(), evaluation.key.clone(), newest);
     merged

@@ -10,6 +10,7 @@ mod fold;
 mod hand;
 mod notify;
 mod own;
+mod several;
 #[cfg(test)]
 mod tests;
 
@@ -27,7 +28,7 @@ use super::route::{KeyLabels, Route};
 use super::rule::{RuleSet, Severity};
 
 pub use adopt::{LegacyResolve, adopt, legacy_resolves};
-pub use evaluate::{Evaluation, LookedUp, Prepared, evaluate, fingerprint};
+pub use evaluate::{Candidate, Evaluation, LookedUp, Prepared, Step, evaluate, fingerprint};
 pub use hand::{Action, Command, by_hand};
 pub use own::{OwnSubject, own_clear, own_danger, own_notification};
 

@@ -104,6 +104,7 @@ pub(super) fn compose(
             transition: incident.transitions,
             tags: incident.tags.iter().cloned().collect(),
             runbook: runbook(incident),
+            owner: voice.owner.clone(),
             taken: incident.taken.clone(),
         },
         key: incident.key.clone(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::evaluate::{Clear, fingerprint};
+use super::evaluate::{Candidate, Clear, fingerprint};
 use super::{Evaluation, notify};
 use crate::core::event::{Actor, EventId, Outcome};
 use crate::core::incident::Fingerprint;
@@ -86,6 +86,9 @@ impl OwnSubject {
             severity,
             matches: nothing(),
             except: vec![],
+            window: None,
+            escalations: vec![],
+            templates: None,
             resolve: None,
             resolve_source: None,
             resolve_after: match self {
@@ -99,6 +102,9 @@ impl OwnSubject {
             repeat: None,
             tags: vec![],
             runbook: None,
+            references: vec![],
+            owner: None,
+            summary: None,
             meaning: Some(meaning.to_owned()),
             action: Some(action.to_owned()),
         }
@@ -135,7 +141,7 @@ pub fn own_danger(subject: &OwnSubject, detail: &str, now: Timestamp) -> Evaluat
     let rule = subject.rule();
     let print = subject.fingerprint(&rule);
     let mut evaluation = own_evaluation(subject, &rule.title, &print, detail, now, "danger");
-    evaluation.alerts.push((Arc::new(rule), print));
+    evaluation.alerts.push(Candidate::plain(Arc::new(rule), print));
     evaluation
 }
 
@@ -151,8 +157,9 @@ pub fn own_clear(subject: &OwnSubject, detail: &str, now: Timestamp) -> Evaluati
 /// The notification for a report that cannot go through the store.
 pub fn own_notification(subject: &OwnSubject, detail: &str, now: Timestamp) -> Notification {
     let evaluation = own_danger(subject, detail, now);
-    let (rule, print) = (subject.rule(), subject.fingerprint(&subject.rule()));
-    let incident = super::fold::first_incident(&rule, &print, &evaluation);
+    let rule = Arc::new(subject.rule());
+    let print = subject.fingerprint(&rule);
+    let incident = super::fold::first_incident(&Candidate::plain(rule, print), &evaluation);
     notify::compose(&incident, Kind::Trigger, Reason::SelfReport, evaluation.event, vec![], now)
 }
 
@@ -193,6 +200,7 @@ fn own_evaluation(
         incomplete: false,
         same: None,
         alerts: vec![],
+        steps: vec![],
         clears: vec![],
     }
 }

@@ -1,6 +1,7 @@
 //! Stories: events in, situations and notifications out.
 
 mod late;
+mod several;
 
 use std::sync::Arc;
 

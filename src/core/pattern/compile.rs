@@ -84,9 +84,14 @@ pub(super) fn quoted(text: &str) -> String {
 pub(super) fn compile(node: &Node) -> Result<Pattern, Vec<PatternError>> {
     let mut compiler = Compiler::default();
     let mut branches = vec![vec![]];
-    match &node.kind {
-        NodeKind::Table(members) => compiler.table(node, members, &mut branches, false),
-        _ => compiler.fail(&node.span, "a pattern is a table", "write { source = [\"aws.kms\"] }"),
+    let opened = node.opened();
+    match opened.as_ref().map(|node| &node.kind) {
+        Ok(NodeKind::Table(members)) => compiler.table(node, members, &mut branches, false),
+        Err(error) => {
+            let message = format!("the pattern is a text that is no JSON: {error}");
+            compiler.fail(&node.span, message, "paste the whole object between ''' and '''");
+        }
+        Ok(_) => compiler.fail(&node.span, "a pattern is a table", "write { source = [\"aws.kms\"] }"),
     }
     if compiler.errors.values > VALUES_MAX {
         let message = format!("the pattern holds {} values", compiler.errors.values);

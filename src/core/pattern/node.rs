@@ -1,5 +1,6 @@
 //! A pattern as somebody wrote it: a tree of plain values that know where in the file they stand.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use serde::Deserialize;
@@ -47,6 +48,32 @@ impl Node {
             NodeKind::Float(f) => Value::from(*f),
             NodeKind::Boolean(b) => Value::Bool(*b),
             NodeKind::Null => Value::Null,
+        }
+    }
+
+    /// The pattern itself: where a pattern stands as a text, that text is read as JSON, as pasted from `EventBridge`. All
+    /// of its parts have the place of the text.
+    ///
+    /// # Errors
+    /// The text is no JSON.
+    pub fn opened(&self) -> Result<Cow<'_, Self>, serde_json::Error> {
+        let NodeKind::String(text) = &self.kind else { return Ok(Cow::Borrowed(self)) };
+        let mut node = Self::from_json(&serde_json::from_str(text)?);
+        node.place(&self.span);
+        Ok(Cow::Owned(node))
+    }
+
+    fn place(&mut self, span: &Range<usize>) {
+        self.span = span.clone();
+        match &mut self.kind {
+            NodeKind::Table(members) => {
+                for (name, node) in members {
+                    name.span = span.clone();
+                    node.place(span);
+                }
+            }
+            NodeKind::Array(items) => items.iter_mut().for_each(|item| item.place(span)),
+            _ => {}
         }
     }
 
@@ -152,14 +179,14 @@ fn without_dates<E: serde::de::Error>(error: E) -> E {
 }
 
 impl schemars::JsonSchema for Node {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
+    fn schema_name() -> Cow<'static, str> {
         "Pattern".into()
     }
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
-            "type": "object",
-            "description": "An EventBridge event pattern over the event document.",
+            "type": ["object", "string"],
+            "description": "An EventBridge event pattern over the event document: a table, or a text that holds its JSON.",
             "minProperties": 1
         })
     }

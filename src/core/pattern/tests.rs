@@ -23,6 +23,28 @@ fn toml_errors(toml: &str) -> Vec<(String, String, String)> {
 }
 
 #[test]
+fn a_pattern_pasted_as_json_is_read() {
+    #[derive(serde::Deserialize)]
+    struct Holder {
+        pattern: Node,
+    }
+    let compiled = |text: &str| Pattern::compile(&toml::from_str::<Holder>(text).unwrap().pattern);
+    let pasted = "pattern = '''\n{ \"source\": [\"aws.kms\"], \"detail\": { \"errorCode\": [null, { \"prefix\": \"Access\" }] } }'''";
+    let pattern = compiled(pasted).unwrap();
+    assert!(pattern.matches(&serde_json::json!({ "source": "aws.kms", "detail": { "errorCode": null } })));
+    assert!(!pattern.matches(&serde_json::json!({ "source": "aws.kms", "detail": { "errorCode": "x" } })));
+    for (text, said) in [
+        ("pattern = '{ \"source\": [ }'", "no JSON"),
+        ("pattern = '[1]'", "a pattern is a table"),
+        ("pattern = '\"x\"'", "a pattern is a table"),
+        ("pattern = '{ \"source\": [{ \"prefx\": \"a\" }] }'", "`prefx` is not an operator"),
+    ] {
+        let errors = compiled(text).unwrap_err();
+        assert!(errors[0].message.contains(said) && errors[0].span.start >= 10, "{text}: {errors:?}");
+    }
+}
+
+#[test]
 fn all_errors_at_once_each_at_its_place() {
     let errors = toml_errors(
         r#"

@@ -1,8 +1,11 @@
 //! Rules: one TOML unit each, a `match` pattern plus what to do.
 
 mod builtin;
+pub mod escalate;
 pub mod index;
 pub mod spec;
+pub mod template;
+pub mod window;
 
 use std::sync::Arc;
 
@@ -12,10 +15,14 @@ use serde_json::Value;
 
 use super::decode::Peek;
 use super::pattern::Pattern;
+use escalate::Escalation;
 use index::Index;
+use template::Templates;
+use window::Window;
 
 pub use builtin::{BUILTIN, RuleFile, builtin};
 pub use spec::{RuleSpec, compile};
+pub use template::Texts;
 
 /// How bad it is. The order is the ladder: `Info < … < Critical`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
@@ -51,6 +58,12 @@ pub struct Rule {
     pub matches: Pattern,
     /// Permanent, reviewed exemptions: an event that matches one of them is no alert.
     pub except: Vec<Pattern>,
+    /// What it asks of several events together.
+    pub window: Option<Window>,
+    /// When it is worse than `severity` says.
+    pub escalations: Vec<Escalation>,
+    /// Texts that hold values of the event.
+    pub templates: Option<Templates>,
     /// An event that matches ends the danger.
     pub resolve: Option<Pattern>,
     /// The resolve pattern as written, for the incident to keep.
@@ -68,8 +81,19 @@ pub struct Rule {
     pub repeat: Option<SignedDuration>,
     pub tags: Vec<String>,
     pub runbook: Option<String>,
+    pub references: Vec<String>,
+    pub owner: Option<String>,
+    pub summary: Option<String>,
     pub meaning: Option<String>,
     pub action: Option<String>,
+}
+
+impl Rule {
+    /// All patterns that make an event matter to this rule.
+    pub fn patterns(&self) -> impl Iterator<Item = &Pattern> {
+        let steps = self.window.iter().flat_map(|window| window.steps().map(|(_, pattern)| pattern));
+        std::iter::once(&self.matches).chain(&self.resolve).chain(steps)
+    }
 }
 
 /// All rules in force, with the index that tells at a glance which messages concern none of them.
@@ -81,12 +105,7 @@ pub struct RuleSet {
 
 impl RuleSet {
     pub fn new(rules: Vec<Arc<Rule>>) -> Self {
-        let index = Index::new(
-            rules
-                .iter()
-                .enumerate()
-                .flat_map(|(at, rule)| std::iter::once(&rule.matches).chain(&rule.resolve).map(move |p| (at, p))),
-        );
+        let index = Index::new(rules.iter().enumerate().flat_map(|(at, rule)| rule.patterns().map(move |p| (at, p))));
         Self { rules, index }
     }
 

@@ -4,6 +4,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_spanned::Spanned;
 
+use super::escalate::{self, EscalateSpec};
+use super::template::{self, Templates};
+use super::window::{self, AbsentSpec, NewValueSpec, SequenceSpec, ThresholdSpec};
 use super::{Rule, Severity};
 use crate::base::diagnostic::Problem;
 use crate::base::period::Period;
@@ -17,7 +20,7 @@ pub struct RuleSpec {
     /// Unique name: lower-case letters, digits, `.`, `-` and `_`.
     #[schemars(with = "String")]
     pub id: Spanned<String>,
-    /// What happened, in a few words; the headline of every card.
+    /// What happened, in a few words; the headline of every card. May be a template, as `summary`, `meaning` and `action` may.
     #[schemars(with = "String")]
     pub title: Spanned<String>,
     /// How bad it is.
@@ -35,6 +38,17 @@ pub struct RuleSpec {
     pub resolve_after: Option<Spanned<Period>>,
     /// When a lookup made well after the event matches this pattern, KMS itself says that the danger is past.
     pub recovered: Option<Node>,
+    /// An alert only if so many events of a group come close together.
+    pub threshold: Option<ThresholdSpec>,
+    /// An alert only if other events came before, in order.
+    pub sequence: Option<SequenceSpec>,
+    /// An alert only if an expected event does not follow.
+    pub absent: Option<AbsentSpec>,
+    /// An alert only if a value is new to the group.
+    pub new_value: Option<NewValueSpec>,
+    /// When it is worse than `severity` says.
+    #[serde(default)]
+    pub escalate: Vec<EscalateSpec>,
     /// A happening, not a condition: told once, never open.
     #[serde(default)]
     #[schemars(with = "bool")]
@@ -58,15 +72,21 @@ pub struct RuleSpec {
     /// Link to what to do.
     #[schemars(with = "Option<String>")]
     pub runbook: Option<Spanned<String>>,
-    /// Further reading.
+    /// Links to further reading.
     #[serde(default)]
-    pub references: Vec<String>,
+    #[schemars(with = "Vec<String>")]
+    pub references: Vec<Spanned<String>>,
     /// Who looks after this rule.
     pub owner: Option<String>,
+    /// One line on the event, in place of the built-in one.
+    #[schemars(with = "Option<String>")]
+    pub summary: Option<Spanned<String>>,
     /// What it means for people, in a sentence or two.
-    pub meaning: Option<String>,
+    #[schemars(with = "Option<String>")]
+    pub meaning: Option<Spanned<String>>,
     /// What to do now, in a sentence or two.
-    pub action: Option<String>,
+    #[schemars(with = "Option<String>")]
+    pub action: Option<Spanned<String>>,
     /// When this fires although nothing is wrong.
     pub false_positives: Option<String>,
 }
@@ -105,15 +125,33 @@ pub fn compile(spec: &RuleSpec) -> Result<Rule, Vec<Problem>> {
     for path in &spec.group_by {
         check_path(path, &mut problems);
     }
+    let written = window::Written {
+        id: &spec.id,
+        threshold: spec.threshold.as_ref(),
+        sequence: spec.sequence.as_ref(),
+        absent: spec.absent.as_ref(),
+        new_value: spec.new_value.as_ref(),
+    };
+    let window = window::compile(&written, &mut problems);
+    let escalations =
+        spec.escalate.iter().filter_map(|one| escalate::compile(one, spec.severity, &mut problems)).collect();
+    let texts = [Some(&spec.title), spec.summary.as_ref(), spec.meaning.as_ref(), spec.action.as_ref()];
+    let templates = Templates::compile(texts, &mut problems);
+    for link in &spec.references {
+        check_link(link, "a reference", &mut problems);
+    }
     let Some(matches) = matches.filter(|_| problems.is_empty()) else { return Err(problems) };
     Ok(Rule {
         id: spec.id.get_ref().clone(),
-        title: spec.title.get_ref().clone(),
+        title: template::plain(spec.title.get_ref()),
         severity: spec.severity,
+        window,
+        escalations,
+        templates,
         matches,
         except,
         resolve,
-        resolve_source: spec.resolve.as_ref().map(Node::to_json),
+        resolve_source: spec.resolve.as_ref().and_then(|node| Some(node.opened().ok()?.to_json())),
         resolve_after: spec.resolve_after.as_ref().map(|p| p.get_ref().signed()),
         recovered,
         notice,
@@ -122,9 +160,26 @@ pub fn compile(spec: &RuleSpec) -> Result<Rule, Vec<Problem>> {
         repeat: spec.repeat.as_ref().map(|p| p.get_ref().signed()),
         tags: spec.tags.clone(),
         runbook: spec.runbook.as_ref().map(|r| r.get_ref().clone()),
-        meaning: spec.meaning.clone(),
-        action: spec.action.clone(),
+        summary: plain(spec.summary.as_ref()),
+        meaning: plain(spec.meaning.as_ref()),
+        action: plain(spec.action.as_ref()),
+        references: spec.references.iter().map(|link| link.get_ref().clone()).collect(),
+        owner: spec.owner.clone(),
     })
+}
+
+/// A text without values of an event; of a template, nothing: half a sentence helps nobody.
+fn plain(text: Option<&Spanned<String>>) -> Option<String> {
+    text.map(Spanned::get_ref).filter(|text| !template::is_template(text)).cloned()
+}
+
+fn check_link(link: &Spanned<String>, what: &str, problems: &mut Vec<Problem>) {
+    if !(link.get_ref().starts_with("https://") || link.get_ref().starts_with("http://")) {
+        problems.push(
+            Problem::error(link.span(), format!("{what} is a link that starts with https://"))
+                .hint("put prose into `action`"),
+        );
+    }
 }
 
 fn check_words(spec: &RuleSpec, problems: &mut Vec<Problem>) {
@@ -154,19 +209,15 @@ fn check_words(spec: &RuleSpec, problems: &mut Vec<Problem>) {
         );
     }
     let title = spec.title.get_ref().trim();
-    if title.is_empty() || title.chars().count() > 120 {
+    let most = if template::is_template(title) { 500 } else { 120 };
+    if title.is_empty() || title.chars().count() > most {
         problems.push(
             Problem::error(spec.title.span(), "a title has 1 to 120 characters")
                 .hint("say what happened in a few words: \"KMS key disabled\""),
         );
     }
-    if let Some(runbook) = &spec.runbook
-        && !(runbook.get_ref().starts_with("https://") || runbook.get_ref().starts_with("http://"))
-    {
-        problems.push(
-            Problem::error(runbook.span(), "a runbook is a link that starts with https://")
-                .hint("put prose into `action`"),
-        );
+    if let Some(runbook) = &spec.runbook {
+        check_link(runbook, "a runbook", problems);
     }
     if let Some(repeat) = &spec.repeat
         && *repeat.get_ref() < REPEAT_MIN
@@ -179,7 +230,7 @@ fn check_words(spec: &RuleSpec, problems: &mut Vec<Problem>) {
 }
 
 fn check_end(spec: &RuleSpec, notice: bool, problems: &mut Vec<Problem>) {
-    let ends = spec.resolve.is_some() || spec.resolve_after.is_some();
+    let ends = spec.resolve.is_some() || spec.resolve_after.is_some() || spec.absent.is_some();
     if !ends && !notice {
         problems.push(
             Problem::error(spec.id.span(), format!("the incidents of rule `{}` would never end", spec.id.get_ref()))
@@ -211,7 +262,8 @@ fn check_end(spec: &RuleSpec, notice: bool, problems: &mut Vec<Problem>) {
     }
 }
 
-fn check_path(path: &Spanned<String>, problems: &mut Vec<Problem>) {
+/// Reports a path that leads to no field of the event document.
+pub(super) fn check_path(path: &Spanned<String>, problems: &mut Vec<Problem>) {
     let text = path.get_ref();
     let first = text.split('.').next().unwrap_or_default();
     let known = FIELDS.iter().any(|field| field.name == text)

@@ -84,6 +84,7 @@ pub(super) fn notification(n: u32, transition: u32, kind: Kind, severity: Severi
             transition,
             tags: vec![],
             runbook: None,
+            owner: None,
             taken: None,
         },
         event: event(),
@@ -127,6 +128,7 @@ pub(super) fn incident(n: u32, told: &[&str]) -> Incident {
         said: "Key disabled".into(),
         undo: None,
         links: vec![],
+        watching: BTreeSet::new(),
         happenings: BTreeMap::new(),
     }
 }

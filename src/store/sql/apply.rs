@@ -1,6 +1,5 @@
 //! A decision and what it was made from, in one transaction.
 
-use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use sqlx::AnyConnection;
@@ -11,7 +10,6 @@ use super::rows::{from_json, json, limit, ms, ms_up, text};
 use crate::core::decide::{Decision, NewDelivery, ReadSet, Snapshot};
 use crate::core::event::EventId;
 use crate::core::incident::{Situation, State};
-use crate::core::notification::Kind;
 use crate::store::{Decide, StoreError, kept_at};
 
 static SEEN: LazyLock<List> = LazyLock::new(|| List::new("SELECT id FROM seen WHERE id IN", 0, ""));
@@ -58,19 +56,6 @@ static PUT_DELIVERIES: LazyLock<Rows> = LazyLock::new(|| {
         0,
         14,
         "ON CONFLICT (sink, notification) DO NOTHING",
-    )
-});
-
-/// Resolves that came after their trigger was given up, and after which nothing else was or will be told there: nobody there knows what
-/// ends. The triggers that count are those before it; the largest is the newest.
-static CANCEL_LATE: LazyLock<List> = LazyLock::new(|| {
-    List::new(
-        "UPDATE outbox SET state = 'cancelled', unfinished = 0, settled_ms = created_ms \
-         WHERE kind = 'resolve' AND unfinished = 1 AND leased = 0 AND attempts = 0 AND 'dead' = (SELECT t.state FROM outbox t \
-         WHERE t.sink = outbox.sink AND t.incident = outbox.incident AND t.id < outbox.id \
-         AND (t.kind = 'trigger' OR t.state IN ('waiting', 'parked', 'done')) ORDER BY t.id DESC LIMIT 1) AND incident IN",
-        0,
-        "",
     )
 });
 
@@ -212,16 +197,6 @@ async fn put_deliveries(on: &mut AnyConnection, deliveries: &[NewDelivery]) -> R
                 .bind(0_i64);
         }
         query.execute(&mut *on).await?;
-    }
-    let ended: Vec<&str> = deliveries
-        .iter()
-        .filter(|new| new.notification.kind == Kind::Resolve)
-        .map(|new| new.notification.incident.id.as_str())
-        .collect::<BTreeSet<_>>()
-        .into_iter()
-        .collect();
-    for (sql, part) in CANCEL_LATE.cut(&ended) {
-        part.fold(sqlx::query(sql), |query, incident| query.bind(*incident)).execute(&mut *on).await?;
     }
     Ok(())
 }
