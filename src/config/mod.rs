@@ -22,6 +22,7 @@ use serde::Deserialize;
 
 use crate::base::diagnostic::{Diagnostic, Level, Problem};
 use crate::base::telemetry::LogConfig;
+use crate::core::access::{Trust, TrustSpec};
 use crate::core::decide::{EngineSettings, Policy};
 use crate::core::route::{KeysSpec, RouteSpec};
 use crate::core::rule::{RuleFile, RuleSet, RuleSpec};
@@ -47,6 +48,8 @@ pub struct Config {
     pub lookups: keys::Config,
     /// What we know about keys that AWS does not: `[[keys]]`.
     pub keys: Vec<KeysSpec>,
+    /// Who belongs to us.
+    pub trust: TrustSpec,
     /// Which sinks hear of what: `[[routes]]`. Every route that matches adds its sinks.
     pub routes: Vec<RouteSpec>,
     /// Rules of your own: `[[rule]]`.
@@ -138,6 +141,7 @@ pub fn load(path: &Path, env: impl IntoIterator<Item = (String, String)>) -> Res
         rules: RuleSet::new(gathered.rules),
         routes,
         labels,
+        trust: config.trust.compile(),
         sinks: config.sinks.keys().cloned().collect(),
         engine: config.engine.settings(),
         legacy: Vec::new(),
@@ -158,6 +162,7 @@ pub fn load_rules(names: &[PathBuf]) -> Result<Loaded, Vec<Diagnostic>> {
         rules: RuleSet::new(rules),
         routes: Vec::new(),
         labels: Vec::new(),
+        trust: Trust::default(),
         sinks: Vec::new(),
         engine: EngineSettings::default(),
         legacy: Vec::new(),
@@ -219,6 +224,7 @@ fn check_parts(config: &Config, document: &Document<'_>, problems: &mut Vec<Prob
     }
     of(&["store"], &|found| config.store.check(found));
     of(&["lookups"], &|found| config.lookups.check(found));
+    of(&["trust"], &|found| config.trust.check(found));
     of(&["engine"], &|found| config.engine.check(found));
     of(&["daemon"], &|found| config.daemon.check(found));
 }

@@ -462,7 +462,7 @@ pub const FIELDS: &[Field] = &[
     Field {
         name: "grant.human",
         doc: "whether a principal asked for the grant (a person, or a program of somebody's), and not an AWS service",
-        derived: "userIdentity",
+        derived: "userIdentity, sourceIPAddress",
     },
     Field { name: "grant.operations", doc: "what is granted, sorted", derived: "operations of CreateGrant" },
     Field {

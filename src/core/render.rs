@@ -1,5 +1,6 @@
 //! From an event to what people read: plain text without markup, bounded, and harmless on one line.
 
+mod access;
 mod dates;
 mod details;
 mod links;

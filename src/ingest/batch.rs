@@ -15,6 +15,7 @@ use super::held::{Awaited, Held};
 use super::known::KnownKeys;
 use super::{Delivered, Ingest};
 use crate::base::telemetry;
+use crate::core::access::{self, History};
 use crate::core::decide::{Decision, Evaluation, LookedUp, OwnSubject, Policy, Prepared, evaluate};
 use crate::core::decode::{self, Undecodable};
 use crate::core::enrich::{Lookup, enrich};
@@ -91,7 +92,7 @@ impl Batcher {
         let mut heavy = Vec::new();
         let mut unmatched = 0;
         for message in messages {
-            if decode::peek(&message.body).is_some_and(|peek| !policy.concerned(&peek)) {
+            if decode::peek(&message.body).is_some_and(|peek| !policy.concerned(&peek) && !access::teaches(&peek)) {
                 unmatched += 1;
                 self.done.delete(message.handle).await;
                 continue;
@@ -103,6 +104,8 @@ impl Batcher {
             decoded.events.iter().for_each(|event| self.count(event));
             heavy.push((message, decoded));
         }
+        // Before anything is compared: of two policies of one batch, the later is compared with the earlier.
+        self.learn(heavy.iter().flat_map(|(_, decoded)| &decoded.events)).await;
         // Side by side: a slow look-up of one key delays the batch once, not each message behind it.
         let heavy = join_all(heavy.into_iter().map(async |(message, decoded)| {
             let all = join_all(decoded.events.into_iter().map(|event| self.evaluate(&policy, event))).await;
@@ -152,14 +155,41 @@ impl Batcher {
     }
 
     async fn evaluate(&self, policy: &Policy, mut event: Event) -> Evaluation {
+        let (known, mark) = self.known_policies(&event).await;
+        access::assess(&mut event, &policy.trust, known.as_ref());
         let mut prepared = if policy.concern(&event.document) {
             let (marks, looked_up) = self.find_out(policy, &mut event).await;
             Prepared { event, marks, looked_up }
         } else {
             Prepared { event, marks: vec![], looked_up: None }
         };
+        prepared.marks.extend(mark);
         prepared.marks.sort();
         evaluate(policy, &prepared, self.engine.now())
+    }
+
+    /// Remembers the key policies that events put in force, whether a rule reads them or not. Best effort: what is lost is
+    /// what a later policy would be compared with.
+    async fn learn(&self, events: impl Iterator<Item = &Event>) {
+        let lessons: Vec<_> = events.filter_map(access::lesson).collect();
+        if lessons.is_empty() {
+            return;
+        }
+        if let Err(error) = self.engine.store().learn_policies(self.engine.now(), &lessons).await {
+            tracing::warn!(%error, "a key policy could not be kept for comparison");
+        }
+    }
+
+    /// The policies known before of the key whose policy an event carries, or a remark why they are not known.
+    async fn known_policies(&self, event: &Event) -> (Option<History>, Option<String>) {
+        let Some(arn) = access::wants(event) else { return (None, None) };
+        match self.engine.store().recall_policies(&arn).await {
+            Ok(history) => (history, None),
+            Err(error) => {
+                tracing::warn!(%error, key.arn = arn, "the key policy known before could not be read");
+                (None, Some("the key policy known before could not be read".to_owned()))
+            }
+        }
     }
 
     /// Fills the event's key from KMS and from memory, within the lookups' deadline.

@@ -67,6 +67,7 @@ macro_rules! suite {
                 open_situations_come_in_pages,
                 the_outbox_is_counted_by_sink,
                 keys_are_kept_without_labels,
+                policies_are_learnt_in_any_order,
                 a_message_is_quarantined_once,
                 old_events_are_forgotten_and_young_ones_kept,
                 old_markers_are_forgotten,

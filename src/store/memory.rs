@@ -15,6 +15,7 @@ use super::{
     Decide, Delivery, DeliveryState, Forgotten, IncidentFilter, Leased, Retention, Settlement, Stats, Store,
     StoreError, StoreErrorKind, Story, StoryDelivery,
 };
+use crate::core::access::{History, Lesson};
 use crate::core::decide::{Decision, ReadSet};
 use crate::core::event::KeyRef;
 use crate::core::incident::{Fingerprint, Incident, Situation, State as IncidentState};
@@ -147,6 +148,18 @@ impl Store for MemoryStore {
 
     async fn remember_keys(&self, _: Timestamp, keys: &[KeyRef]) -> Result<(), StoreError> {
         self.lock().remember(keys);
+        Ok(())
+    }
+
+    async fn recall_policies(&self, arn: &str) -> Result<Option<History>, StoreError> {
+        Ok(self.lock().policies.of(arn).cloned())
+    }
+
+    async fn learn_policies(&self, _: Timestamp, lessons: &[Lesson]) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        for lesson in lessons {
+            state.policies.learn(lesson);
+        }
         Ok(())
     }
 

@@ -29,6 +29,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::core::access::{History, Lesson};
 use crate::core::decide::{Decision, ReadSet, Snapshot};
 use crate::core::event::KeyRef;
 use crate::core::incident::{Fingerprint, Incident, Situation};
@@ -156,6 +157,19 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// Nothing was stored.
     async fn remember_keys(&self, now: Timestamp, keys: &[KeyRef]) -> Result<(), StoreError>;
+
+    /// The policies seen of a key, by its ARN.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    async fn recall_policies(&self, arn: &str) -> Result<Option<History>, StoreError>;
+
+    /// Adds to what is known of keys' policies: each key's history learns its lessons, in any order, any number of times. The
+    /// keys of which nothing was learnt for longest are forgotten when there are too many.
+    ///
+    /// # Errors
+    /// Nothing was stored.
+    async fn learn_policies(&self, now: Timestamp, lessons: &[Lesson]) -> Result<(), StoreError>;
 
     /// Keeps an undecodable message of a queue that has no DLQ. Durable when this returns `Ok`.
     ///

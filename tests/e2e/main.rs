@@ -16,6 +16,7 @@ mod stack;
 #[path = "../support/venv.rs"]
 mod venv;
 
+mod access;
 mod commands;
 mod eventbridge;
 mod hostile;

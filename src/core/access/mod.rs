@@ -1,5 +1,143 @@
 //! Who may do what with a key: what a key policy or a grant in an event means, measured by who belongs to us.
+//!
+//! [`parse`] reads a policy, [`rights`] brings it into a normal form in which two policies that mean the same are the same,
+//! [`diff`] compares two of them, [`grant`] reads a `CreateGrant`, and [`known`] says what to remember. [`assess`] puts all
+//! of it into an event's document, as `access`, `grant` and `actor.external`.
 
+mod action;
+mod condition;
+mod diff;
 mod facts;
+mod grant;
+mod known;
+mod memory;
+mod notes;
+mod parse;
+mod party;
+mod rights;
+mod trust;
 
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use serde_json::Value;
+
+pub use action::{Ability, Actions};
+pub use diff::{Change, diff};
 pub use facts::{Access, Grant};
+pub use known::{History, Lesson, Version, lesson, teaches};
+pub use memory::Histories;
+pub use parse::{KeyPolicy, parse};
+pub use party::View;
+pub use rights::Rights;
+pub use trust::{Trust, TrustSpec};
+
+use super::event::{Actor, Event};
+use action::Ability as A;
+use party::{Party, Standing};
+
+/// The key whose policies known before [`assess`] wants to see; `None` where there is nothing to compare.
+pub fn wants(event: &Event) -> Option<String> {
+    // A key that was just made has no past.
+    if event.name == "PutKeyPolicy" && known::policy(event).is_some() { known::subject(event) } else { None }
+}
+
+/// Adds to the event what depends on who belongs to us: `actor.external`, and `access` or `grant` where it carries a key
+/// policy or makes a grant. Needs no look-up; `known` are the policies seen before of the key that [`wants`] names.
+pub fn assess(event: &mut Event, trust: &Trust, known: Option<&History>) {
+    let home = event.account.clone();
+    let view = View { trust, home: home.as_deref() };
+    event.actor.external = external(&event.actor, view);
+    let access = known::policy(event).map(|policy| access(policy, event, known, view));
+    let grant = if event.name == "CreateGrant" && event.source == "aws.kms" {
+        let request = event.document.pointer("/detail/requestParameters").and_then(Value::as_object);
+        request.and_then(|request| grant::grant(request, &event.actor, view))
+    } else {
+        None
+    };
+    put(event, "access", access.as_ref());
+    put(event, "grant", grant.as_ref());
+    if event.actor != Actor::default() {
+        let actor = event.actor.clone();
+        put(event, "actor", Some(&actor));
+    }
+}
+
+/// Whether the caller is a stranger. AWS's services are none.
+fn external(actor: &Actor, view: View<'_>) -> Option<bool> {
+    if actor.kind.as_deref() == Some("AWSService") || actor.principal.as_deref() == Some("AWS Internal") {
+        return Some(false);
+    }
+    let account = Party::Account(actor.account.clone()?);
+    view.home?;
+    let trusted = |party: &Party| view.standing(party) == Standing::Ours;
+    let principal = actor.principal.as_deref().filter(|text| text.starts_with("arn:")).map(Party::of_arn);
+    Some(!trusted(&account) && !principal.is_some_and(|principal| trusted(&principal)))
+}
+
+fn access(policy: &Value, event: &Event, known: Option<&History>, view: View<'_>) -> Access {
+    let arn = known::subject(event);
+    let parsed = match parse(policy) {
+        Ok(parsed) => parsed,
+        Err(why) => return Access { unknown: vec![why], ..Access::default() },
+    };
+    let rights = Rights::of(&parsed, arn.as_deref(), view);
+    let before = known.filter(|_| event.name == "PutKeyPolicy").and_then(|known| known.before(event));
+    let before = before.and_then(|text| parse(&Value::from(text)).ok());
+    let before = before.map(|policy| Rights::of(&policy, arn.as_deref(), view));
+    describe(&rights, before.as_ref(), view)
+}
+
+/// What rights mean, against those of before.
+fn describe(rights: &Rights, before: Option<&Rights>, view: View<'_>) -> Access {
+    let external = rights.external(view);
+    let known: BTreeSet<&Party> = before.map(|before| before.external(view)).unwrap_or_default();
+    let own = view.home.is_some();
+    let nobody_can: Vec<String> = [A::Use, A::Administer, A::Grant, A::Delete, A::CancelDeletion, A::ChangePolicy]
+        .into_iter()
+        .filter(|ability| own && !rights.own_can(*ability, view))
+        .map(|ability| ability.as_str().to_owned())
+        .collect();
+    let change = before.map(|before| diff(before, rights, view)).unwrap_or_default();
+    let can = |ability| labels(rights.who_can(ability));
+    let services = rights.allowed.keys().filter(|party| matches!(party, Party::Service(_)));
+    Access {
+        public: Some(rights.is_public()),
+        new_external: labels(external.iter().filter(|party| !known.contains(*party)).copied()),
+        external: labels(external.iter().copied()),
+        services: labels(services),
+        root: own.then(|| rights.root == Actions::ALL),
+        lockout: own.then(|| nobody_can.iter().any(|ability| ability == A::ChangePolicy.as_str())),
+        nobody_can,
+        can_use: can(A::Use),
+        can_administer: can(A::Administer),
+        can_grant: can(A::Grant),
+        can_delete: can(A::Delete),
+        can_cancel_deletion: can(A::CancelDeletion),
+        can_change_policy: can(A::ChangePolicy),
+        given: rights.lines(view),
+        denied: rights.denied_lines(view),
+        compared: Some(before.is_some()),
+        gained: change.gained,
+        lost: change.lost,
+        unknown: rights.unknown.lines(),
+    }
+}
+
+fn labels<'p>(parties: impl Iterator<Item = &'p Party>) -> Vec<String> {
+    let mut labels: Vec<String> = parties.map(Party::label).collect();
+    labels.sort();
+    labels.dedup();
+    labels
+}
+
+fn put<T: Serialize>(event: &mut Event, name: &str, value: Option<&T>) {
+    if let (Some(document), Some(value)) = (event.document.as_object_mut(), value)
+        && let Ok(value) = serde_json::to_value(value)
+    {
+        document.insert(name.to_owned(), value);
+    }
+}

@@ -20,6 +20,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::access::Trust;
 use super::decode::Peek;
 use super::event::EventId;
 use super::incident::{Fingerprint, Situation, State};
@@ -38,6 +39,8 @@ pub struct Policy {
     pub rules: RuleSet,
     pub routes: Vec<Route>,
     pub labels: Vec<KeyLabels>,
+    /// Who belongs to us.
+    pub trust: Trust,
     /// Names of all configured sinks.
     pub sinks: Vec<String>,
     pub engine: EngineSettings,
@@ -63,6 +66,7 @@ impl Policy {
             rules: RuleSet::new(vec![]),
             routes: vec![],
             labels: vec![],
+            trust: self.trust.clone(),
             sinks: self.sinks.clone(),
             engine: self.engine,
             legacy: vec![],

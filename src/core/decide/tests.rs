@@ -31,6 +31,7 @@ fn policy_with(rules: Vec<Arc<Rule>>, routes: &str) -> Policy {
         rules: RuleSet::new(rules),
         routes: routes.routes.iter().map(|r| r.compile().unwrap()).collect(),
         labels: vec![],
+        trust: Trust::default(),
         sinks: vec!["pager".into(), "chat".into()],
         engine: EngineSettings::default(),
         legacy: vec![],

@@ -11,7 +11,7 @@ use crate::core::event::{Event, Outcome};
 /// Facts that only this event has, as label and plain text: "waiting period" → "7 days". At most [`DETAILS_MAX`].
 pub fn details(event: &Event) -> BTreeMap<String, String> {
     let Some(detail) = event.document.get("detail") else { return BTreeMap::new() };
-    let mut found = BTreeMap::new();
+    let mut found = super::access::details(event);
     for (label, kind, paths) in TABLE {
         if let Some(text) = paths.iter().filter_map(|path| detail.pointer(path)).find_map(|value| kind.text(value))
             && found.len() < DETAILS_MAX

@@ -1,6 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::core::access::{History, Trust, assess, lesson};
 use crate::core::decode::decode;
 
 const DISABLE: &str = include_str!("../../../tests/data/events/disable-key.json");
@@ -59,6 +60,56 @@ fn the_summary_says_what_to_which_key_by_whom_from_where() {
     assert!(
         summary(&Event { key: None, ..store }).starts_with("DisconnectCustomKeyStore by role/teams/platform-admin")
     );
+}
+
+#[test]
+fn a_card_says_who_gained_and_lost_what() {
+    let policy = |who: &str, effect: &str| {
+        let everything = json!({ "Effect": effect, "Principal": { "AWS": who }, "Action": "kms:*", "Resource": "*" });
+        json!({ "policy": json!({ "Statement": [everything] }).to_string() })
+    };
+    let assessed = |mut event: Event, known: &[&Event]| {
+        let mut history = History::default();
+        for event in known {
+            history.learn(&lesson(event).unwrap().version);
+        }
+        assess(&mut event, &Trust::default(), Some(&history));
+        details(&event)
+    };
+    let mut first = call("PutKeyPolicy", policy("111122223333", "Allow"), json!(null));
+    first.time = at("2026-01-01T00:00:00Z");
+    let second = call("PutKeyPolicy", policy("444455556666", "Allow"), json!(null));
+    let shown = assessed(second.clone(), &[&first]);
+    assert_eq!(shown["access gained"], "account 444455556666 (external) gained everything");
+    assert_eq!(shown["access lost"], "the account itself lost everything");
+    assert_eq!(shown["access warning"], "strangers are let in; nobody of the account may change the policy any more");
+    let shown = assessed(second.clone(), &[]);
+    assert_eq!(shown["access given"], "account 444455556666 (external) has everything");
+    assert!(!shown.contains_key("access gained"));
+    let mut again = second.clone();
+    again.id = crate::core::event::EventId("later".to_owned());
+    again.time = at("2027-01-01T00:00:00Z");
+    assert_eq!(assessed(again, &[&second])["access"], "as before");
+    let shown = assessed(call("PutKeyPolicy", policy("*", "Allow"), json!(null)), &[]);
+    assert_eq!(shown["access warning"], "anybody in any account is let in");
+    let shown = assessed(call("PutKeyPolicy", policy("*", "Perhaps"), json!(null)), &[]);
+    assert_eq!(shown["not understood"], "statement 1: its Effect is Perhaps");
+
+    let many: Vec<String> =
+        (0..40).map(|n| format!("arn:aws:iam::444455556666:role/{n}\u{202e}{}", "y".repeat(600))).collect();
+    let crowd = json!({ "Effect": "Allow", "Principal": { "AWS": many }, "Action": "kms:Sign", "Resource": "*" });
+    let shown = assessed(call("PutKeyPolicy", json!({ "policy": { "Statement": crowd } }), json!(null)), &[]);
+    let text = &shown["access given"];
+    assert!(text.chars().count() < 1000 && text.ends_with("; and 34 more") && !text.contains('\u{202e}'), "{text}");
+
+    let request = |constraints: Value| json!({ "granteePrincipal": "arn:aws:iam::444455556666:role/x", "operations": ["CreateGrant"], "constraints": constraints });
+    let shown = assessed(call("CreateGrant", request(json!(null)), json!(null)), &[]);
+    assert_eq!(
+        shown["grant warning"],
+        "the grantee is a stranger; the grantee may make grants in turn; no constraint narrows it"
+    );
+    let shown = assessed(call("CreateGrant", request(json!({ "sourceArn": "arn:aws:s3:::x" })), json!(null)), &[]);
+    assert_eq!(shown["grant warning"], "the grantee is a stranger; the grantee may make grants in turn");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use super::fixture::{
     Shared, alert, all, at, dead, done, fingerprint, incident_id, keep, lease, leased, notification, only, put, settle,
     situation, states, transition,
 };
+use crate::core::access::{History, Lesson, Version};
 use crate::core::decide::{AlertEntry, Decision, ReadSet, Snapshot};
 use crate::core::event::{EventId, KeyRef};
 use crate::core::incident::{Condition, Situation, State};
@@ -147,6 +148,30 @@ pub(super) async fn keys_are_kept_without_labels(store: &Shared) {
     let kept = |n, alias| KeyRef { labels: BTreeMap::new(), ..key(n, alias) };
     assert_eq!(found, [kept(1, "alias/new"), kept(2, "alias/two")]);
     assert_eq!(store.recall_keys(&[]).await.unwrap(), []);
+}
+
+pub(super) async fn policies_are_learnt_in_any_order(store: &Shared) {
+    let version = |second: i64| Version {
+        at: at(second),
+        event: EventId(format!("e{second}")),
+        text: (second != 3).then(|| format!("{{\"Id\":\"{second}\"}}")),
+    };
+    let lesson = |key: u32, second: i64| Lesson {
+        arn: format!("arn:aws:kms:eu-central-1:111122223333:key/{key}"),
+        version: version(second),
+    };
+    let recalled = async |key| store.recall_policies(&lesson(key, 0).arn).await.unwrap();
+    assert_eq!(recalled(1).await, None);
+    store.learn_policies(at(0), &[]).await.unwrap();
+    store.learn_policies(at(0), &[lesson(1, 5), lesson(2, 1), lesson(1, 1)]).await.unwrap();
+    store.learn_policies(at(1), &[lesson(1, 3)]).await.unwrap();
+    store.learn_policies(at(2), &[lesson(1, 2), lesson(1, 5), lesson(1, 4)]).await.unwrap();
+    store.learn_policies(at(3), &[lesson(1, 0), lesson(1, 5)]).await.unwrap();
+    let history = |seconds: &[i64]| Some(History { versions: seconds.iter().map(|second| version(*second)).collect() });
+    assert_eq!(recalled(1).await, history(&[5, 4, 3]));
+    assert_eq!(recalled(2).await, history(&[1]));
+    assert_eq!(prune(store, 400 * DAY).await, 0, "a policy is in force for years");
+    assert_eq!(recalled(1).await, history(&[5, 4, 3]));
 }
 
 pub(super) async fn a_message_is_quarantined_once(store: &Shared) {

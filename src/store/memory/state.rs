@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::lines::Lines;
 use super::outbox::Outbox;
+use crate::core::access::Histories;
 use crate::core::decide::{AlertEntry, Decision, HistoryEntry, ReadSet, Snapshot};
 use crate::core::event::{EventId, KeyRef};
 use crate::core::incident::{Fingerprint, Incident, Situation, State as IncidentState};
@@ -28,6 +29,7 @@ pub(super) struct State {
     pub(super) incidents: BTreeMap<String, KeptIncident>,
     pub(super) outbox: Outbox,
     pub(super) keys: HashMap<String, KeyRef>,
+    pub(super) policies: Histories,
     /// When, message id, reason; bodies would not be bounded.
     pub(super) quarantine: VecDeque<(Timestamp, String, String)>,
 }

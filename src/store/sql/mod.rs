@@ -7,6 +7,7 @@ mod dialect;
 mod error;
 mod keep;
 mod lease;
+mod policies;
 mod prune;
 mod read;
 mod rows;
@@ -25,6 +26,7 @@ use sqlx::{AnyPool, AssertSqlSafe, ConnectOptions as _, Connection as _, Executo
 use super::{
     Decide, Delivery, DeliveryState, IncidentFilter, Leased, Retention, Settlement, Stats, Store, StoreError, Story,
 };
+use crate::core::access::{History, Lesson};
 use crate::core::decide::{Decision, ReadSet};
 use crate::core::event::KeyRef;
 use crate::core::incident::{Fingerprint, Incident, Situation};
@@ -156,6 +158,14 @@ impl Store for SqlStore {
 
     async fn remember_keys(&self, now: Timestamp, keys: &[KeyRef]) -> Result<(), StoreError> {
         self.keep_keys(now, keys).await
+    }
+
+    async fn recall_policies(&self, arn: &str) -> Result<Option<History>, StoreError> {
+        self.read_policies(arn).await
+    }
+
+    async fn learn_policies(&self, now: Timestamp, lessons: &[Lesson]) -> Result<(), StoreError> {
+        self.keep_policies(now, lessons).await
     }
 
     async fn quarantine(&self, now: Timestamp, message_id: &str, reason: &str, body: &str) -> Result<(), StoreError> {

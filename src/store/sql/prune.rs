@@ -25,6 +25,11 @@ const DELIVERIES: &str =
 const QUARANTINE: &str =
     "DELETE FROM quarantine WHERE id IN (SELECT id FROM quarantine WHERE at_ms < $1 ORDER BY at_ms LIMIT $2)";
 
+/// Key policies of so many keys, the newest ones, are kept.
+const POLICIES_MAX: i64 = 20_000;
+const POLICIES: &str = "DELETE FROM policies WHERE arn IN \
+     (SELECT arn FROM policies ORDER BY kept_ms DESC, arn LIMIT $2 OFFSET $1)";
+
 /// An incident goes last, when nothing refers to it any more: a step that breaks off leaves nothing behind without an owner.
 const OLD_INCIDENT: &str = "SELECT i.id FROM incidents i WHERE i.standing = 'resolved' AND i.kept_ms < $1 \
      AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.incident = i.id) ORDER BY i.kept_ms LIMIT 100";
@@ -54,6 +59,7 @@ impl SqlStore {
         touched += delete(on, DELIVERIES, old).await?;
         touched += delete(on, SITUATIONS, old).await?;
         touched += delete(on, QUARANTINE, old).await?;
+        touched += delete(on, POLICIES, POLICIES_MAX).await?;
         touched += incidents(on, old).await?;
         touched += orphans(on, now, sinks).await?;
         if touched > 0 {

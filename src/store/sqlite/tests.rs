@@ -8,6 +8,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Executor as _, Row as _};
 
 use super::*;
+use crate::core::access::{Lesson, Version};
 use crate::core::decide::{Decision, NewDelivery, ReadSet, Snapshot};
 use crate::core::event::EventId;
 use crate::core::incident::State;
@@ -21,8 +22,21 @@ use crate::store::{DeliveryState, IncidentFilter, Retention, Store as _};
 const IMPATIENT: Dialect = Dialect::Sqlite { busy: Duration::from_millis(50), pages_max: None };
 
 const SECOND: &str = "CREATE TABLE extra (a BIGINT); INSERT INTO extra (a) VALUES (1);";
-const TWO: &[Migration] = &[MIGRATIONS[0], SECOND];
-const BROKEN: &[Migration] = &[MIGRATIONS[0], "CREATE TABLE extra (a BIGINT); INSERT INTO nowhere (a) VALUES (1);"];
+const TWO: &[Migration] = &ours_and(SECOND);
+const BROKEN: &[Migration] = &ours_and("CREATE TABLE extra (a BIGINT); INSERT INTO nowhere (a) VALUES (1);");
+
+/// The newest schema that this version knows.
+const OURS: usize = MIGRATIONS.len();
+
+const fn ours_and(last: Migration) -> [Migration; OURS + 1] {
+    let mut all = [last; OURS + 1];
+    let mut at = 0;
+    while at < OURS {
+        all[at] = MIGRATIONS[at];
+        at += 1;
+    }
+    all
+}
 
 fn config(folder: &tempfile::TempDir) -> Config {
     Config { path: folder.path().join("state.db") }
@@ -130,20 +144,21 @@ async fn the_file_is_copied_before_its_schema_changes() {
     let before = all(&store).await;
     store.close().await;
     // What an upgrade that broke off has left.
-    std::fs::write(folder.path().join("state.db.bak-v1"), "half a copy").unwrap();
+    let copy = format!("state.db.bak-v{OURS}");
+    std::fs::write(folder.path().join(&copy), "half a copy").unwrap();
 
     let store: Shared = Arc::new(open_with(&config(&folder), TWO, IMPATIENT).await.unwrap());
     assert_eq!(all(&store).await, before);
     store.close().await;
-    assert_eq!(names(&folder), ["state.db", "state.db.bak-v1"]);
-    let copy = folder.path().join("state.db.bak-v1");
+    assert_eq!(names(&folder), ["state.db", copy.as_str()]);
+    let copy = folder.path().join(copy);
     assert_eq!(std::fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
     let copy = open_with(&Config { path: copy }, MIGRATIONS, IMPATIENT).await.unwrap();
     assert_eq!(copy.deliveries(&DeliveryState::ALL, 9).await.unwrap(), before);
     copy.close().await;
     // Opened again, nothing changes any more.
     let store = open_with(&config(&folder), TWO, IMPATIENT).await.unwrap();
-    assert_eq!(store.schema_version().await.unwrap(), Some(2));
+    assert_eq!(store.schema_version().await.unwrap(), Some(i64::try_from(OURS + 1).unwrap()));
     store.close().await;
 }
 
@@ -164,7 +179,10 @@ async fn a_file_of_a_newer_version_is_refused() {
     open_with(&config(&folder), TWO, IMPATIENT).await.unwrap().close().await;
     let error = refused(&folder, MIGRATIONS).await;
     assert_eq!(error.kind, StoreErrorKind::Unusable);
-    assert!(error.detail.contains("newer version of kmswatch (schema 2, this one knows 1)"), "{error}");
+    assert!(
+        error.detail.contains(&format!("newer version of kmswatch (schema {}, this one knows {OURS})", OURS + 1)),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -242,6 +260,44 @@ async fn a_read_only_file_is_named_and_works_again_when_it_is_writable() {
     keep(&shared, decision).await;
     assert_eq!(all(&shared).await.len(), 1);
     shared.close().await;
+}
+
+#[tokio::test]
+async fn the_policies_of_too_many_keys_make_room_for_the_newest() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open_with(&config(&folder), MIGRATIONS, IMPATIENT).await.unwrap();
+    store
+        .writer_says(
+            "INSERT INTO policies (arn, kept_ms, body) WITH RECURSIVE n(i) AS \
+             (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20700) SELECT 'key/' || i, i, '{\"versions\":[]}' FROM n",
+        )
+        .await;
+    let retention = Retention {
+        seen: jiff::SignedDuration::from_secs(60),
+        history: jiff::SignedDuration::from_secs(60),
+        markers: jiff::SignedDuration::from_secs(60),
+    };
+    let mut forgotten = 0;
+    while let step @ 1.. = store.prune(at(1000), &retention, &[]).await.unwrap() {
+        forgotten += step;
+    }
+    assert_eq!(forgotten, 700);
+    let known = async |arn| store.recall_policies(arn).await.unwrap().is_some();
+    assert_eq!((known("key/700").await, known("key/701").await), (false, true), "the oldest have gone");
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_history_of_policies_that_does_not_read_back_begins_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open_with(&config(&folder), MIGRATIONS, IMPATIENT).await.unwrap();
+    store.writer_says("INSERT INTO policies (arn, kept_ms, body) VALUES ('key/1', 1, 'half a')").await;
+    assert_eq!(store.recall_policies("key/1").await.unwrap_err().kind, StoreErrorKind::Corrupt);
+    let version = Version { at: at(1), event: EventId("e1".to_owned()), text: Some("{}".to_owned()) };
+    let lesson = Lesson { arn: "key/1".to_owned(), version: version.clone() };
+    store.learn_policies(at(2), &[lesson]).await.unwrap();
+    assert_eq!(store.recall_policies("key/1").await.unwrap().unwrap().versions, [version]);
+    store.close().await;
 }
 
 #[tokio::test]

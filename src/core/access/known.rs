@@ -1,0 +1,145 @@
+//! The policies seen of keys before: what a new one is compared with.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::core::decode::Peek;
+use crate::core::event::{Event, EventId, Outcome};
+
+/// A key's policy as one event told it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    pub at: Timestamp,
+    pub event: EventId,
+    /// The policy's text; `None` where it was too long to keep.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}
+
+/// The newest versions of one key's policy, newest first. The same versions in any order, any number of times, make the same
+/// history.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct History {
+    pub versions: Vec<Version>,
+}
+
+/// A policy that an event put in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lesson {
+    /// The key it is of.
+    pub arn: String,
+    pub version: Version,
+}
+
+/// More than one, so that an event that comes twice, or late, still finds what was before it.
+const VERSIONS_KEPT: usize = 3;
+/// KMS takes 32 KB; whatever is longer is none of its policies.
+const TEXT_BYTES_KEPT: usize = 32 * 1024;
+
+/// The calls that put a policy in force.
+const TEACHERS: &[&str] = &["CreateKey", "PutKeyPolicy", "ReplicateKey"];
+
+impl History {
+    /// Adds a version; says whether anything is new.
+    pub fn learn(&mut self, version: &Version) -> bool {
+        let order = |version: &Version| (version.at, version.event.clone());
+        let place = self.versions.partition_point(|known| order(known) > order(version));
+        let known = self.versions.get(place).is_some_and(|known| order(known) == order(version));
+        if known || place >= VERSIONS_KEPT {
+            return false;
+        }
+        self.versions.insert(place, version.clone());
+        self.versions.truncate(VERSIONS_KEPT);
+        true
+    }
+
+    /// The policy that was in force before an event.
+    pub fn before(&self, event: &Event) -> Option<&str> {
+        let older = self.versions.iter().find(|known| (known.at, &known.event) < (event.time, &event.id));
+        older.and_then(|version| version.text.as_deref())
+    }
+
+    /// How much memory it takes, about.
+    pub fn bytes(&self) -> usize {
+        self.versions.iter().map(|v| 100 + v.event.0.len() + v.text.as_ref().map_or(0, String::len)).sum()
+    }
+}
+
+/// Whether an event that peeks so may put a policy in force.
+pub fn teaches(peek: &Peek<'_>) -> bool {
+    peek.error_code.is_none()
+        && peek.source == "aws.kms"
+        && peek.event_name.as_deref().is_some_and(|name| TEACHERS.contains(&name))
+}
+
+/// What an event teaches about a key's policy; only a call that succeeded does.
+pub fn lesson(event: &Event) -> Option<Lesson> {
+    if event.outcome != Outcome::Success {
+        return None;
+    }
+    let (arn, policy) = carried(event)?;
+    let text = match policy? {
+        Carried::Default(account) => Some(default_policy(&arn, account)),
+        Carried::Policy(Value::String(text)) => Some(text.clone()),
+        Carried::Policy(other) => Some(other.to_string()),
+    };
+    let text = text.filter(|text| text.len() <= TEXT_BYTES_KEPT);
+    Some(Lesson { arn, version: Version { at: event.time, event: event.id.clone(), text } })
+}
+
+pub(super) enum Carried<'e> {
+    Policy(&'e Value),
+    /// None was given, so the key has the default one of this account.
+    Default(&'e str),
+}
+
+/// The key whose policy an event carries, and that policy.
+fn carried(event: &Event) -> Option<(String, Option<Carried<'_>>)> {
+    let arn = subject(event)?;
+    if let Some(policy) = policy(event) {
+        return Some((arn, Some(Carried::Policy(policy))));
+    }
+    // A request that is missing altogether may have been too long to log.
+    let request = event.document.pointer("/detail/requestParameters")?.as_object()?;
+    let managed_by_us = event.key.as_ref().is_some_and(|key| key.manager.as_deref() == Some("CUSTOMER"));
+    let default = event.name == "CreateKey" && managed_by_us && request.get("policy").is_none_or(Value::is_null);
+    Some((arn, default.then(|| event.key.as_ref()?.account.as_deref().map(Carried::Default)).flatten()))
+}
+
+/// The ARN of the key whose policy an event carries: the replica's, where one is made.
+pub(super) fn subject(event: &Event) -> Option<String> {
+    if event.source != "aws.kms" || !TEACHERS.contains(&event.name.as_str()) {
+        return None;
+    }
+    if event.name == "ReplicateKey" {
+        let replica = event.document.pointer("/detail/responseElements/replicaKeyMetadata/arn");
+        return replica.and_then(Value::as_str).map(str::to_owned);
+    }
+    event.key.as_ref()?.arn.clone()
+}
+
+/// The policy in an event, whatever came of the call. KMS has one policy a key, named `default`.
+pub(super) fn policy(event: &Event) -> Option<&Value> {
+    if event.source != "aws.kms" || !TEACHERS.contains(&event.name.as_str()) {
+        return None;
+    }
+    let at = |path: &str| event.document.pointer(path).filter(|value| !value.is_null());
+    let answer = if event.name == "ReplicateKey" { at("/detail/responseElements/replicaPolicy") } else { None };
+    answer.or_else(|| at("/detail/requestParameters/policy"))
+}
+
+/// KMS developer guide, "Default key policy" of a key that a program makes.
+fn default_policy(arn: &str, account: &str) -> String {
+    let partition = arn.split(':').nth(1).unwrap_or("aws");
+    serde_json::json!({
+        "Version": "2012-10-17",
+        "Statement": [{
+            "Effect": "Allow",
+            "Principal": { "AWS": format!("arn:{partition}:iam::{account}:root") },
+            "Action": "kms:*",
+            "Resource": "*",
+        }],
+    })
+    .to_string()
+}
