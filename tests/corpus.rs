@@ -33,3 +33,8 @@ fn patterns() {
 fn bodies_of_messages() {
     run("decode", bodies::decode, 24).unwrap();
 }
+
+#[test]
+fn key_policies() {
+    run("policy", bodies::policy, 8).unwrap();
+}

@@ -1,5 +1,6 @@
 //! What the fuzz targets do with their input. `tests/corpus.rs` of the main crate runs the same on stable Rust.
 
+use kmswatch::core::access::{Change, Rights, Trust, View, diff, parse};
 use kmswatch::core::decode;
 use kmswatch::core::pattern::{Node, Pattern};
 use kmswatch::core::rule::index::Index;
@@ -36,5 +37,30 @@ pub(crate) fn decode(data: &[u8]) {
         {
             assert!(Index::new([(0, &pattern)]).concerned(&peek), "the index lost a match");
         }
+    }
+}
+
+/// The first line is a key policy, the rest another; as JSON text, or as the text of a JSON string.
+pub(crate) fn policy(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let (before, after) = text.split_once('\n').unwrap_or((text, "{}"));
+    let trust = Trust::default();
+    let view = View { trust: &trust, home: Some("111122223333") };
+    let read = |text: &str| {
+        let parsed = parse(&serde_json::Value::from(text));
+        if let (Ok(object), Ok(parsed)) = (serde_json::from_str(text), &parsed) {
+            assert_eq!(parse(&object).as_ref(), Ok(parsed), "an object and its text differ");
+        }
+        parsed.map(|policy| Rights::of(&policy, None, view))
+    };
+    let (before, after) = (read(before), read(after));
+    for rights in [&before, &after].into_iter().flatten() {
+        assert_eq!(diff(rights, rights, view), Change::default(), "a policy differs from itself");
+        assert!(rights.lines(view).iter().all(|line| !line.contains('\n')), "a line is no line");
+    }
+    if let (Ok(before), Ok(after)) = (&before, &after) {
+        let (there, back) = (diff(before, after, view), diff(after, before, view));
+        assert_eq!(there.gained.is_empty(), back.lost.is_empty(), "gained there, not lost back");
+        assert_eq!(there.lost.is_empty(), back.gained.is_empty(), "lost there, not gained back");
     }
 }
