@@ -8,13 +8,15 @@
 //! | 6 | [`cli`] | doors a person opens: one file per command |
 //! | 5 | [`app`] | wiring: builds the parts, starts the loops in order, stops them in reverse |
 //! | 4 | [`ingest`] [`deliver`] [`upkeep`] [`admin`] | the four loops |
+//! | 4 | [`replay`] | recorded events through the same engine |
 //! | 3 | [`config`] [`engine`] | composes the parts' own `Config`s; the one door to the store for whatever decides |
-//! | 2 | [`queue`] [`store`] [`sink`] [`keys`] [`localsqs`] | ports to the world; none knows another |
+//! | 2 | [`queue`] [`store`] [`sink`] [`keys`] [`localsqs`] [`archive`] | ports to the world; none knows another |
 //! | 1 | [`core`] | the pure heart: decode, match, decide |
 //! | 0 | [`base`] | clock, secret, diagnostic, telemetry, AWS client set-up |
 
 pub mod admin;
 pub mod app;
+pub mod archive;
 pub mod base;
 pub mod cli;
 pub mod config;
@@ -25,6 +27,7 @@ pub mod ingest;
 pub mod keys;
 pub mod localsqs;
 pub mod queue;
+pub mod replay;
 pub mod sink;
 pub mod store;
 pub mod upkeep;

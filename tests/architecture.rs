@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[&[&str]] = &[
     &["base"],
     &["core"],
-    &["queue", "store", "sink", "keys", "pipeline", "localsqs"],
+    &["queue", "store", "sink", "keys", "pipeline", "localsqs", "archive"],
     &["config", "engine"],
-    &["ingest", "deliver", "upkeep", "admin"],
+    &["ingest", "deliver", "upkeep", "admin", "replay"],
     &["app"],
     &["cli"],
 ];
@@ -38,8 +38,14 @@ const IMPURE: &[&str] = &[
 ];
 
 /// Crates that only one port may name.
-const OWNED: &[(&str, &[&str])] =
-    &[("aws_sdk_sqs", &["queue"]), ("aws_sdk_kms", &["keys"]), ("sqlx", &["store"]), ("reqwest", &["sink"])];
+const OWNED: &[(&str, &[&str])] = &[
+    ("aws_sdk_sqs", &["queue"]),
+    ("aws_sdk_kms", &["keys"]),
+    ("sqlx", &["store"]),
+    ("reqwest", &["sink"]),
+    ("flate2", &["archive"]),
+    ("libdeflater", &["archive"]),
+];
 
 fn floor(module: &str) -> Option<usize> {
     FLOORS.iter().position(|modules| modules.contains(&module))

@@ -13,6 +13,7 @@ mod demo;
 mod healthcheck;
 mod http;
 mod incidents;
+mod replay;
 mod run;
 mod schema;
 mod send_test;
@@ -36,6 +37,8 @@ enum Command {
     Demo(demo::Args),
     /// Check configuration and rule files without touching the world.
     Check(check::Args),
+    /// Put recorded events through the rules: what would have been told?
+    Replay(replay::Args),
     /// Print the JSON Schema of the configuration.
     Schema(schema::Args),
     /// Send a sample notification to one sink.
@@ -117,6 +120,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let status = match cli.command {
         Command::Check(args) => check::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Run(args) => blocking(run::run(args)),
         Command::Demo(args) => blocking(demo::run(args)),

@@ -20,7 +20,8 @@ pub(super) fn envelop(detail: Object) -> Object {
         }
     };
     put("source", text(&detail, "eventSource").map(source));
-    put("detail-type", Some(detail_type(&detail).to_owned()));
+    let kind = detail_type(text(&detail, "eventType").unwrap_or_default(), boolean(&detail, "readOnly"));
+    put("detail-type", Some(kind.to_owned()));
     put("account", recipient(&detail));
     put("region", owned(&detail, "awsRegion"));
     put("time", owned(&detail, "eventTime"));
@@ -57,16 +58,16 @@ pub(super) fn version_remark(detail: &Object) -> Option<String> {
 }
 
 /// `kms.amazonaws.com` is `aws.kms` on EventBridge.
-fn source(event_source: &str) -> String {
+pub(super) fn source(event_source: &str) -> String {
     let service = event_source.split_once(".amazonaws.com").map_or(event_source, |(service, _)| service);
-    format!("aws.{service}")
+    ["aws.", service].concat()
 }
 
 /// The `detail-type` EventBridge uses for the record. A service event is never read-only: documentation shows Decrypt
 /// calls of services with that `eventType`.
-fn detail_type(detail: &Object) -> &'static str {
-    match text(detail, "eventType").unwrap_or_default() {
-        "AwsServiceEvent" if boolean(detail, "readOnly") != Some(true) => "AWS Service Event via CloudTrail",
+pub(super) fn detail_type(event_type: &str, read_only: Option<bool>) -> &'static str {
+    match event_type {
+        "AwsServiceEvent" if read_only != Some(true) => "AWS Service Event via CloudTrail",
         "AwsConsoleSignIn" => "AWS Console Sign In via CloudTrail",
         "AwsConsoleAction" => "AWS Console Action via CloudTrail",
         "AwsVpceEvent" | "AwsVpceEvents" => "AWS Network Activity Event via CloudTrail",

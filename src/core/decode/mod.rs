@@ -15,6 +15,7 @@ mod peek;
 mod read;
 mod repair;
 mod salvage;
+mod scan;
 mod wrapper;
 
 #[cfg(test)]
@@ -23,6 +24,8 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 use super::event::Event;
+
+pub use scan::{Glance, Scan, scan};
 
 /// What came out of one body. A message may be deleted only if `rejected` is empty.
 #[derive(Debug, Clone, Default, PartialEq)]

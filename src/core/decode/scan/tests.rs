@@ -1,0 +1,137 @@
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::core::decode::{Decoded, decode_file};
+
+const RECORD: &str = r#"{"eventVersion":"1.09","userIdentity":{"type":"IAMUser"},"eventTime":"2026-03-02T10:15:31Z","eventSource":"kms.amazonaws.com","eventName":"Decrypt","awsRegion":"eu-central-1","errorCode":"AccessDenied","errorMessage":"no","requestParameters":null,"eventID":"e1","readOnly":true,"eventType":"AwsApiCall","recipientAccountId":"111122223333"}"#;
+
+fn glance(text: &str) -> Option<Glance<'_>> {
+    match scan(text.as_bytes()) {
+        Scan::Value { length, event } => {
+            assert_eq!(length, text.len());
+            event
+        }
+        other => panic!("{text}: {other:?}"),
+    }
+}
+
+/// Whenever a glance says something, the full decode says the same.
+fn agree(text: &str) -> bool {
+    let Some(Glance { peek, time }) = glance(text) else { return false };
+    let Decoded { events, rejected, .. } = decode_file(text);
+    assert_eq!((events.len(), rejected.len()), (1, 0), "{text}");
+    let event = events.first().unwrap();
+    let document = &event.document;
+    assert_eq!(peek.source, event.source);
+    assert_eq!(document["detail-type"], *peek.detail_type);
+    assert_eq!(peek.event_name.as_deref(), document["detail"]["eventName"].as_str().filter(|name| !name.is_empty()));
+    assert_eq!(peek.error_code.as_deref(), document["detail"]["errorCode"].as_str().filter(|code| !code.is_empty()));
+    if peek.error_code.is_none() {
+        assert_eq!(event.outcome, crate::core::event::Outcome::Success);
+    }
+    if document["detail"]["eventTime"] == document["time"] {
+        assert_eq!(time, event.time);
+    }
+    true
+}
+
+#[test]
+fn plain_records_and_envelopes_are_glanced_at() {
+    assert!(agree(RECORD));
+    assert!(agree(&RECORD.replace(r#""eventName":"Decrypt""#, r#""eventName":"\u0044ecrypt""#)), "escapes are read");
+    assert!(agree(&RECORD.replace("AwsApiCall", "AwsServiceEvent").replace("true", "\"False\"")));
+    let envelope = json!({
+        "source": "aws.kms", "detail-type": "AWS API Call via CloudTrail", "time": "2026-03-02T10:15:31Z",
+        "account": "111122223333", "region": "eu-central-1", "id": "x",
+        "detail": serde_json::from_str::<Value>(RECORD).unwrap(),
+    });
+    assert!(agree(&envelope.to_string()));
+    let seen = glance(RECORD).unwrap();
+    assert_eq!((&*seen.peek.source, &*seen.peek.detail_type), ("aws.kms", "AWS API Call via CloudTrail"));
+    assert!(matches!(seen.peek.event_name, Some(Cow::Borrowed("Decrypt"))), "nothing is copied");
+}
+
+#[test]
+fn everything_odd_takes_the_full_way() {
+    for (what, text) in [
+        ("no name", RECORD.replace("eventName", "eventname")),
+        ("a name that is no text", RECORD.replace("\"Decrypt\"", "7")),
+        ("a name twice", RECORD.replace("\"readOnly\":true", "\"eventName\":\"DisableKey\"")),
+        ("half a character", RECORD.replace("\"Decrypt\"", "\"\\ud800\"")),
+        ("a notification of S3", RECORD.replace("kms.amazonaws.com", "aws:s3")),
+        ("no time", RECORD.replace("2026-03-02T10:15:31Z", "soon")),
+        ("a message without a code", RECORD.replace("\"errorCode\":\"AccessDenied\",", "")),
+        ("a code that is no text", RECORD.replace("\"AccessDenied\"", "true")),
+        ("a detail", RECORD.replace("requestParameters", "detail")),
+        ("a list", format!("[{RECORD}]")),
+        ("text", Value::String(RECORD.to_owned()).to_string()),
+        ("a wrapper", format!("{{\"Records\":[{RECORD}]}}")),
+        ("nothing", "null".to_owned()),
+    ] {
+        assert_eq!(glance(&text), None, "{what}");
+    }
+}
+
+#[test]
+fn ends_and_breaks_are_told_apart() {
+    let two = format!("{RECORD} {RECORD}");
+    assert!(matches!(scan(two.as_bytes()), Scan::Value { length, .. } if length == RECORD.len()));
+    for cut in [1, 10, RECORD.len() - 1] {
+        assert_eq!(scan(&RECORD.as_bytes()[..cut]), Scan::Short, "{cut}");
+    }
+    assert_eq!(scan(b""), Scan::Short);
+    assert_eq!(scan(b"{\"a\":\n 1,\n }"), Scan::Broken { at: 11, why: "key must be a string".to_owned() });
+    assert!(matches!(scan(b"]"), Scan::Broken { at: 0, .. }));
+    assert!(matches!(scan(b"{\"a\" 1}"), Scan::Broken { at: 5, .. }));
+    let broken = scan(b"{\"secret\":\"\x01\"}");
+    assert!(matches!(&broken, Scan::Broken { why, .. } if !why.contains("secret")), "{broken:?}");
+}
+
+#[test]
+fn times_are_what_the_calendar_says() {
+    for (text, same) in [
+        ("1970-01-01T00:00:00Z", "1970-01-01T00:00:00Z"),
+        ("2024-02-29T23:59:59Z", "2024-02-29T23:59:59Z"),
+        ("2026-12-31T00:00:00+01:00", "2026-12-30T23:00:00Z"),
+        ("1969-12-31T00:00:00Z", "1969-12-31T00:00:00Z"),
+    ] {
+        assert_eq!(time(text), Some(same.parse().unwrap()), "{text}");
+    }
+    for text in ["2026-02-30T00:00:00Z", "2026-13-01T00:00:00Z", "2026-01-01T24:00:00Z", "2026-01-01T00:00:0xZ", ""] {
+        assert_eq!(time(text), None, "{text}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn plain_times_agree_with_the_library(second in 0_i64..4_102_444_800) {
+        let text = Timestamp::from_second(second).unwrap().to_string();
+        if let Some(read) = plain_time(text.as_bytes()) {
+            prop_assert_eq!(read.as_second(), second);
+        }
+    }
+
+    #[test]
+    fn bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), cut in 0_usize..500) {
+        scan(&bytes);
+        scan(RECORD.as_bytes().get(..cut).unwrap_or_default());
+    }
+
+    /// Members of any kind in any order: what is seen at a glance is what the full decode sees.
+    #[test]
+    fn a_glance_agrees_with_the_full_decode(members in proptest::collection::vec((
+        prop::sample::select(vec!["eventSource", "eventName", "eventTime", "errorCode", "errorMessage", "eventType",
+            "readOnly", "detail", "detail-type", "source", "eventID", "Records", "message"]),
+        prop::sample::select(vec!["\"kms.amazonaws.com\"", "\"DisableKey\"", "\"2026-03-02T10:15:31Z\"", "\"\"", "null",
+            "true", "7", "{}", "[]", "\"AwsServiceEvent\"", "\"aws.kms\"", "\"a\\u0062\"", "\"\\ud800\"", "\"aws:s3\""]),
+    ), 0..9), plain in any::<bool>()) {
+        let mut members: Vec<String> = members.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+        if plain {
+            members.extend(["\"eventSource\":\"kms.amazonaws.com\"", "\"eventName\":\"X\"",
+                "\"eventTime\":\"2026-03-02T10:15:31Z\""].map(str::to_owned));
+            members.dedup_by(|a, b| a.split(':').next() == b.split(':').next());
+        }
+        agree(&format!("{{{}}}", members.join(",")));
+    }
+}
