@@ -2,22 +2,26 @@
 
 use std::sync::LazyLock;
 
-use sqlx::AnyConnection;
+use sqlx::Row as _;
 
 use super::SqlStore;
 use super::batch::{List, Rows};
 use super::rows::{from_json, json, limit, ms, ms_up, text};
+use super::script::Script;
+use super::work::Work;
 use crate::core::decide::{Decision, NewDelivery, ReadSet, Snapshot};
 use crate::core::event::EventId;
 use crate::core::incident::{Situation, State};
 use crate::store::{Decide, StoreError, kept_at};
 
-static SEEN: LazyLock<List> = LazyLock::new(|| List::new("SELECT id FROM seen WHERE id IN", 0, ""));
+/// An event that was seen has no body: so much tells its rows from those of situations, which come in the same answer.
+static SEEN: LazyLock<List> =
+    LazyLock::new(|| List::new("SELECT id AS name, NULL AS body FROM seen WHERE id IN", 0, ""));
 static SITUATIONS: LazyLock<List> =
-    LazyLock::new(|| List::new("SELECT fingerprint, body FROM situations WHERE fingerprint IN", 0, ""));
+    LazyLock::new(|| List::new("SELECT fingerprint AS name, body FROM situations WHERE fingerprint IN", 0, ""));
 static SITUATIONS_OF: LazyLock<List> = LazyLock::new(|| {
     List::new(
-        "SELECT s.fingerprint, s.body FROM incidents i JOIN situations s ON s.fingerprint = i.fingerprint WHERE i.id IN",
+        "SELECT s.fingerprint AS name, s.body FROM incidents i JOIN situations s ON s.fingerprint = i.fingerprint WHERE i.id IN",
         0,
         "",
     )
@@ -67,15 +71,13 @@ impl SqlStore {
                 return Ok(decision);
             }
         }
-        let mut work = self.begin().await?;
-        let snapshot = snapshot(work.on(), reads).await?;
+        let (work, snapshot) = self.begin_with_snapshot(reads).await?;
         let decision = decide(&snapshot);
         if decision.is_empty() {
             work.leave().await?;
             return Ok(decision);
         }
-        store(work.on(), &decision).await?;
-        work.commit().await?;
+        work.commit_with(store(&decision)?).await?;
         Ok(decision)
     }
 
@@ -87,67 +89,70 @@ impl SqlStore {
         }
         Ok(sqlx::query(ANY_DUE).bind(ms(now)).fetch_optional(&self.readers).await?.is_none())
     }
-}
 
-async fn snapshot(on: &mut AnyConnection, reads: &ReadSet) -> Result<Snapshot, StoreError> {
-    let mut snapshot = Snapshot::default();
-    for (sql, ids) in SEEN.cut(&reads.events) {
-        let query = ids.fold(sqlx::query(sql), |query, id| query.bind(id.0.as_str()));
-        for row in query.fetch_all(&mut *on).await? {
-            snapshot.seen.insert(EventId(text(&row, "id")?));
+    async fn begin_with_snapshot(&self, reads: &ReadSet) -> Result<(Work, Snapshot), StoreError> {
+        let mut script = self.opening();
+        for (sql, ids) in SEEN.cut(&reads.events) {
+            ids.fold(script.add(sql), |script, id| script.bind(id.0.as_str()));
         }
-    }
-    let mut found = vec![];
-    for (sql, fingerprints) in SITUATIONS.cut(&reads.fingerprints) {
-        let query = fingerprints.fold(sqlx::query(sql), |query, fingerprint| query.bind(fingerprint.0.as_str()));
-        found.extend(query.fetch_all(&mut *on).await?);
-    }
-    for (sql, incidents) in SITUATIONS_OF.cut(&reads.incidents) {
-        let query = incidents.fold(sqlx::query(sql), |query, incident| query.bind(incident.as_str()));
-        found.extend(query.fetch_all(&mut *on).await?);
-    }
-    for row in found {
-        let situation: Situation = from_json(&text(&row, "body")?, "a situation", &text(&row, "fingerprint")?)?;
-        snapshot.situations.insert(situation.fingerprint.clone(), situation);
-    }
-    if let Some((now, most)) = reads.due {
-        for row in sqlx::query(DUE).bind(ms(now)).bind(limit(most)).fetch_all(&mut *on).await? {
-            match from_json::<Situation>(&text(&row, "body")?, "a situation", &text(&row, "fingerprint")?) {
-                Ok(situation) => {
+        for (sql, fingerprints) in SITUATIONS.cut(&reads.fingerprints) {
+            fingerprints.fold(script.add(sql), |script, fingerprint| script.bind(fingerprint.0.as_str()));
+        }
+        for (sql, incidents) in SITUATIONS_OF.cut(&reads.incidents) {
+            incidents.fold(script.add(sql), |script, incident| script.bind(incident.as_str()));
+        }
+        let (mut work, rows) = self.begin_with(script).await?;
+        let mut snapshot = Snapshot::default();
+        for row in rows {
+            let name = text(&row, "name")?;
+            match row.try_get::<Option<String>, _>("body")? {
+                None => {
+                    snapshot.seen.insert(EventId(name));
+                }
+                Some(body) => {
+                    let situation: Situation = from_json(&body, "a situation", &name)?;
                     snapshot.situations.insert(situation.fingerprint.clone(), situation);
                 }
-                // It must not hold the timers of all others.
-                Err(error) => tracing::error!(%error, "a timer cannot be looked at"),
             }
         }
+        if let Some((now, most)) = reads.due {
+            for row in sqlx::query(DUE).bind(ms(now)).bind(limit(most)).fetch_all(work.on()).await? {
+                match from_json::<Situation>(&text(&row, "body")?, "a situation", &text(&row, "fingerprint")?) {
+                    Ok(situation) => {
+                        snapshot.situations.insert(situation.fingerprint.clone(), situation);
+                    }
+                    // It must not hold the timers of all others.
+                    Err(error) => tracing::error!(%error, "a timer cannot be looked at"),
+                }
+            }
+        }
+        Ok((work, snapshot))
     }
-    Ok(snapshot)
 }
 
-async fn store(on: &mut AnyConnection, decision: &Decision) -> Result<(), StoreError> {
+fn store(decision: &Decision) -> Result<Script, StoreError> {
+    let mut script = Script::default();
     for (sql, part) in PUT_SEEN.cut(&decision.seen) {
-        let query = part.iter().fold(sqlx::query(sql), |query, (id, at)| query.bind(id.0.as_str()).bind(ms(*at)));
-        query.execute(&mut *on).await?;
+        part.iter().fold(script.add(sql), |script, (id, at)| script.bind(id.0.as_str()).bind(ms(*at)));
     }
     for (sql, part) in PUT_SITUATIONS.cut(&decision.situations) {
-        let mut query = sqlx::query(sql);
+        script.add(sql);
         for situation in part {
-            query = query
+            script
                 .bind(situation.fingerprint.0.as_str())
                 .bind(standing(situation))
                 .bind(situation.next_due().map(ms_up))
                 .bind(ms(kept_at(decision, situation)))
                 .bind(json(situation)?);
         }
-        query.execute(&mut *on).await?;
     }
     let incidents: Vec<_> = decision.situations.iter().filter(|situation| situation.incident.is_some()).collect();
     for (sql, part) in PUT_INCIDENTS.cut(&incidents) {
-        let mut query = sqlx::query(sql);
+        script.add(sql);
         for (situation, incident) in
             part.iter().filter_map(|situation| Some((*situation, situation.incident.as_ref()?)))
         {
-            query = query
+            script
                 .bind(incident.id.as_str())
                 .bind(incident.fingerprint.0.as_str())
                 .bind(standing(situation))
@@ -156,31 +161,29 @@ async fn store(on: &mut AnyConnection, decision: &Decision) -> Result<(), StoreE
                 .bind(ms(kept_at(decision, situation)))
                 .bind(json(incident)?);
         }
-        query.execute(&mut *on).await?;
     }
     for (sql, part) in PUT_ALERTS.cut(&decision.alerts) {
-        let mut query = sqlx::query(sql);
+        script.add(sql);
         for alert in part {
-            query = query.bind(alert.incident.as_str()).bind(json(alert)?);
+            script.bind(alert.incident.as_str()).bind(json(alert)?);
         }
-        query.execute(&mut *on).await?;
     }
     for (sql, part) in PUT_HISTORY.cut(&decision.history) {
-        let mut query = sqlx::query(sql);
+        script.add(sql);
         for entry in part {
-            query = query.bind(entry.incident.as_str()).bind(json(entry)?);
+            script.bind(entry.incident.as_str()).bind(json(entry)?);
         }
-        query.execute(&mut *on).await?;
     }
-    put_deliveries(on, &decision.deliveries).await
+    put_deliveries(&mut script, &decision.deliveries)?;
+    Ok(script)
 }
 
-async fn put_deliveries(on: &mut AnyConnection, deliveries: &[NewDelivery]) -> Result<(), StoreError> {
+fn put_deliveries(script: &mut Script, deliveries: &[NewDelivery]) -> Result<(), StoreError> {
     for (sql, part) in PUT_DELIVERIES.cut(deliveries) {
-        let mut query = sqlx::query(sql);
+        script.add(sql);
         for NewDelivery { sink, notification } in part {
             let at = ms(notification.at);
-            query = query
+            script
                 .bind(sink.as_str())
                 .bind(notification.id.as_str())
                 .bind(notification.incident.fingerprint.0.as_str())
@@ -196,7 +199,6 @@ async fn put_deliveries(on: &mut AnyConnection, deliveries: &[NewDelivery]) -> R
                 .bind(0_i64)
                 .bind(0_i64);
         }
-        query.execute(&mut *on).await?;
     }
     Ok(())
 }

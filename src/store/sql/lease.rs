@@ -10,6 +10,7 @@ use sqlx::{AnyConnection, Row as _};
 use super::SqlStore;
 use super::batch::List;
 use super::rows::{delivery, from_json, limit, ms, number, text};
+use super::script::Script;
 use crate::core::notification::{Kind, Notification};
 use crate::store::{Leased, Overtaken, StoreError, StoreErrorKind};
 
@@ -19,7 +20,7 @@ pub(super) const ANY_DUE: &str = "SELECT o.id FROM outbox o WHERE o.unfinished =
 
 /// What can be claimed now, most urgent first: the delivery, what the sink remembers, and the first resolve that waits
 /// behind it in the same incident. The `+` keeps the planner on the index that is in this order: sorting a long backlog for each
-/// claim would be slow.
+/// claim would be slow. The `+ 0`: for a bare placeholder as the limit, `SQLite` compiles the statement anew each time.
 macro_rules! claim_sql {
     ($lock:literal) => {
         concat!(
@@ -32,7 +33,7 @@ macro_rules! claim_sql {
              WHERE o.unfinished = 1 AND o.sink = $1 AND +o.due_ms <= $2 \
              AND NOT EXISTS (SELECT 1 FROM outbox p WHERE p.unfinished = 1 AND p.sink = o.sink \
              AND p.fingerprint = o.fingerprint AND p.id < o.id) \
-             ORDER BY o.rank DESC, o.id LIMIT $3",
+             ORDER BY o.rank DESC, o.id LIMIT $3 + 0",
             $lock
         )
     };
@@ -74,32 +75,34 @@ impl SqlStore {
         if due.is_empty() {
             return Ok(vec![]);
         }
-        let mut work = self.begin().await?;
-        let mut claimed = vec![];
+        let mut script = self.opening();
         for (sink, most) in due {
-            let query = sqlx::query(self.dialect.claim()).bind(sink).bind(ms(now)).bind(limit(most));
-            for row in query.fetch_all(work.on()).await? {
-                match leased(work.on(), &row).await {
-                    Ok(leased) => claimed.push(leased),
-                    // It must not hold all others of its sink.
-                    Err(error) if error.kind == StoreErrorKind::Corrupt => {
-                        let id = number(&row, "id")?;
-                        tracing::error!(delivery.id = id, sink.name = sink, %error, "a delivery is given up");
-                        sqlx::query(BURY).bind(ms(now)).bind(error.detail).bind(id).execute(work.on()).await?;
-                    }
-                    Err(error) => return Err(error),
+            script.add(self.dialect.claim()).bind(sink).bind(ms(now)).bind(limit(most));
+        }
+        let (mut work, rows) = self.begin_with(script).await?;
+        let mut claimed = vec![];
+        let mut script = Script::default();
+        for row in rows {
+            match leased(work.on(), &row).await {
+                Ok(leased) => claimed.push(leased),
+                // It must not hold all others of its sink.
+                Err(error) if error.kind == StoreErrorKind::Corrupt => {
+                    let id = number(&row, "id")?;
+                    tracing::error!(delivery.id = id, sink.name = text(&row, "sink")?, %error, "a delivery is given up");
+                    script.add(BURY).bind(ms(now)).bind(error.detail).bind(id);
                 }
+                Err(error) => return Err(error),
             }
         }
         let ids: Vec<i64> = claimed.iter().map(|leased| leased.delivery.id).collect();
         for (sql, part) in CLAIM.cut(&ids) {
-            part.fold(sqlx::query(sql).bind(ms(until)), |query, id| query.bind(*id)).execute(work.on()).await?;
+            part.fold(script.add(sql).bind(ms(until)), |script, id| script.bind(*id));
         }
         let notes: Vec<i64> = claimed.iter().filter(|l| l.overtaken.is_some()).map(|l| l.delivery.id).collect();
         for (sql, part) in NOTE.cut(&notes) {
-            part.fold(sqlx::query(sql), |query, id| query.bind(*id)).execute(work.on()).await?;
+            part.fold(script.add(sql), |script, id| script.bind(*id));
         }
-        work.commit().await?;
+        work.commit_with(script).await?;
         Ok(claimed)
     }
 }

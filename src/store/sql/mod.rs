@@ -12,6 +12,7 @@ mod prune;
 mod read;
 mod rows;
 mod schema;
+mod script;
 mod settle;
 mod shorten;
 mod work;

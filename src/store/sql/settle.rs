@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use jiff::Timestamp;
-use sqlx::AnyConnection;
 use sqlx::any::AnyRow;
 
 use super::SqlStore;
 use super::batch::Rows;
 use super::rows::{ms, number, text};
+use super::script::Script;
 use crate::core::notification::Kind;
 use crate::store::{DeliveryState, Outcome, Settlement, StoreError};
 
@@ -47,12 +47,11 @@ impl SqlStore {
         if settlements.is_empty() {
             return Ok(());
         }
-        let mut work = self.begin().await?;
-        let mut ended = vec![];
+        let mut script = self.opening();
         for (sql, part) in END.cut(settlements) {
-            let query = part.iter().fold(sqlx::query(sql), |query, settlement| {
+            part.iter().fold(script.add(sql), |script, settlement| {
                 let change = Change::of(&settlement.outcome, now);
-                query
+                script
                     .bind(settlement.id)
                     .bind(change.state.map(DeliveryState::as_str))
                     .bind(i64::from(change.settled_ms.is_none()))
@@ -62,26 +61,23 @@ impl SqlStore {
                     .bind(change.error)
                     .bind(change.settled_ms)
             });
-            ended.extend(query.fetch_all(work.on()).await?);
         }
+        let (work, ended) = self.begin_with(script).await?;
         let outcomes: BTreeMap<i64, &Outcome> = settlements.iter().map(|one| (one.id, &one.outcome)).collect();
-        keep_memories(work.on(), &ended, &outcomes).await?;
+        let mut script = Script::default();
+        keep_memories(&mut script, &ended, &outcomes)?;
         for row in &ended {
             let dead = matches!(outcomes.get(&number(row, "id")?), Some(Outcome::Dead { .. }));
             if dead && text(row, "kind")? == Kind::Trigger.as_str() {
-                let query = sqlx::query(CANCEL).bind(ms(now)).bind(text(row, "sink")?).bind(text(row, "fingerprint")?);
-                query.bind(text(row, "incident")?).bind(number(row, "id")?).execute(work.on()).await?;
+                script.add(CANCEL).bind(ms(now)).bind(text(row, "sink")?).bind(text(row, "fingerprint")?);
+                script.bind(text(row, "incident")?).bind(number(row, "id")?);
             }
         }
-        work.commit().await
+        work.commit_with(script).await
     }
 }
 
-async fn keep_memories(
-    on: &mut AnyConnection,
-    ended: &[AnyRow],
-    outcomes: &BTreeMap<i64, &Outcome>,
-) -> Result<(), StoreError> {
+fn keep_memories(script: &mut Script, ended: &[AnyRow], outcomes: &BTreeMap<i64, &Outcome>) -> Result<(), StoreError> {
     // By incident and sink; the newest delivery's word is the last.
     let mut memories: BTreeMap<(String, String), (i64, Option<&str>)> = BTreeMap::new();
     for row in ended {
@@ -95,16 +91,13 @@ async fn keep_memories(
     }
     let (kept, gone): (Vec<_>, Vec<_>) = memories.iter().partition(|(_, (_, memory))| memory.is_some());
     for (sql, part) in REMEMBER.cut(&kept) {
-        let query = part.iter().fold(sqlx::query(sql), |query, ((incident, sink), (_, memory))| {
-            query.bind(incident.as_str()).bind(sink.as_str()).bind(*memory)
+        part.iter().fold(script.add(sql), |script, ((incident, sink), (_, memory))| {
+            script.bind(incident.as_str()).bind(sink.as_str()).bind(*memory)
         });
-        query.execute(&mut *on).await?;
     }
     for (sql, part) in FORGET.cut(&gone) {
-        let query = part
-            .iter()
-            .fold(sqlx::query(sql), |query, ((incident, sink), _)| query.bind(incident.as_str()).bind(sink.as_str()));
-        query.execute(&mut *on).await?;
+        part.iter()
+            .fold(script.add(sql), |script, ((incident, sink), _)| script.bind(incident.as_str()).bind(sink.as_str()));
     }
     Ok(())
 }

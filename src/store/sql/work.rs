@@ -2,9 +2,11 @@
 //! the database takes everything back: after a full disk `SQLite` has rolled back by itself already, and a second
 //! rollback would fail and leave a connection that nobody can use.
 
+use sqlx::any::AnyRow;
 use sqlx::pool::PoolConnection;
 use sqlx::{Any, AnyConnection, Executor as _};
 
+use super::script::Script;
 use super::{SqlStore, try_connection};
 use crate::store::StoreError;
 
@@ -30,6 +32,20 @@ impl SqlStore {
         work.connection.execute(sqlx::raw_sql(self.dialect.begin())).await?;
         Ok(work)
     }
+
+    /// The beginning of a script for [`SqlStore::begin_with`].
+    pub(super) fn opening(&self) -> Script {
+        let mut script = Script::default();
+        script.add(self.dialect.begin());
+        script
+    }
+
+    /// Begins with a script that starts as [`SqlStore::opening`] says: one trip for all of it.
+    pub(super) async fn begin_with(&self, script: Script) -> Result<(Work, Vec<AnyRow>), StoreError> {
+        let mut work = Work { connection: self.write_connection().await?, ended: false };
+        let rows = script.run(work.on()).await?;
+        Ok((work, rows))
+    }
 }
 
 impl Work {
@@ -38,8 +54,14 @@ impl Work {
     }
 
     /// Makes it durable.
-    pub(super) async fn commit(mut self) -> Result<(), StoreError> {
-        self.connection.execute(sqlx::raw_sql("COMMIT")).await?;
+    pub(super) async fn commit(self) -> Result<(), StoreError> {
+        self.commit_with(Script::default()).await
+    }
+
+    /// Runs a last script and makes everything durable, in one trip.
+    pub(super) async fn commit_with(mut self, mut script: Script) -> Result<(), StoreError> {
+        script.add("COMMIT");
+        script.run(self.on()).await?;
         self.ended = true;
         Ok(())
     }
