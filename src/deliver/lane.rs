@@ -33,6 +33,11 @@ const DIGEST_MIN: usize = 3;
 /// An attempt is dropped so long before its lease ends, at the latest.
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
 
+/// A lane that leased something less than `BUSY` ago waits `GATHER` for what lands or comes in, so that one commit serves several
+/// deliveries.
+const BUSY: Duration = Duration::from_millis(10);
+const GATHER: Duration = Duration::from_millis(5);
+
 const STORE_BASE: Duration = Duration::from_millis(500);
 const STORE_CAP: Duration = Duration::from_secs(15);
 
@@ -54,6 +59,9 @@ pub(super) struct Task {
     pub(super) dues: BTreeSet<Instant>,
     /// Something may be due that no timer announces: the last lease came back full, or something was finished.
     pub(super) more: bool,
+    /// The last lease came back full.
+    backlog: bool,
+    leased_at: Option<Instant>,
     poll_at: Instant,
     pub(super) no_digest_until: Option<Instant>,
     store_failures: u32,
@@ -93,6 +101,8 @@ impl Task {
             unsettled: vec![],
             dues: BTreeSet::new(),
             more: true,
+            backlog: false,
+            leased_at: None,
             poll_at: now,
             no_digest_until: None,
             store_failures: 0,
@@ -119,12 +129,32 @@ impl Task {
                 () = tokio::time::sleep_until(wake_at) => {}
                 () = self.stop.stopped() => {}
             }
+            self.gather().await;
             // Those that landed at about the same time are settled together.
             while let Some(landed) = self.flights.try_join_next_with_id() {
                 self.landed(landed);
             }
         }
         self.drain().await;
+    }
+
+    /// Under load, waits a moment for more to settle and to lease; a lone delivery waits for nothing.
+    async fn gather(&mut self) {
+        if self.leased_at.is_none_or(|at| at.elapsed() >= BUSY) {
+            return;
+        }
+        let until = Instant::now() + GATHER;
+        while !(self.backlog && self.flights.is_empty()) {
+            tokio::select! {
+                Some(landed) = self.flights.join_next_with_id() => self.landed(landed),
+                () = self.waker.notified() => {
+                    self.more = true;
+                    self.fallback.news();
+                }
+                () = tokio::time::sleep_until(until) => return,
+                () = self.stop.stopped() => return,
+            }
+        }
     }
 
     /// Waits for what is in flight; when the grace period ends, hands it back.
@@ -199,7 +229,11 @@ impl Task {
         // The claims run since before the store answered.
         let lease = self.shared.settings.lease.unsigned_abs();
         let limit_each = self.shared.settings.attempt_timeout.min(lease.saturating_sub(now.elapsed() + LEASE_MARGIN));
-        self.more = leased.len() >= limit;
+        self.backlog = leased.len() >= limit;
+        self.more = self.backlog;
+        if !leased.is_empty() {
+            self.leased_at = Some(Instant::now());
+        }
         self.poll_at = Instant::now() + POLL;
         self.dues = self.dues.split_off(&(now + Duration::from_nanos(1)));
         if self.stop.is_stopped() || limit_each.is_zero() {
