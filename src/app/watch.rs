@@ -2,41 +2,43 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
-
-use notify::{RecursiveMode, Watcher};
-use tokio::sync::Notify;
 
 /// Editors and `ConfigMap`s make several changes at once; the last one counts.
 const SETTLE: Duration = Duration::from_millis(500);
 
-/// Watches the folders of files, because a `ConfigMap` changes by swapping a symbolic link. Other things may live in these
-/// folders too, the store's own file for one, so what counts is what the files hold, not that something stirred.
+/// How often the files are looked at. The kernel could tell, but not on every filesystem, and it would tell of each write to a store
+/// whose file lives in the same folder.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Looks at files again and again. What counts is what they hold, not that something stirred; they are read only when something did.
 pub(super) struct Watch {
     files: Vec<PathBuf>,
+    stamps: Vec<Stamp>,
     seen: Contents,
-    stirred: Arc<Notify>,
-    /// `None` where nothing can be watched: SIGHUP still works.
-    _watcher: Option<notify::RecommendedWatcher>,
 }
 
 /// What each file holds, and which names each folder has.
 type Contents = BTreeMap<PathBuf, Vec<u8>>;
 
+/// What changes with a file, and with what a link leads to: device, inode, length and times. `None`: it is not there.
+type Stamp = Option<[i64; 7]>;
+
 impl Watch {
     /// `files` may hold folders, in which new files matter.
     pub(super) fn start(files: Vec<PathBuf>) -> Self {
-        let stirred = Arc::new(Notify::new());
-        let watcher = watcher(&files, &stirred);
-        Self { seen: contents(&files), files, stirred, _watcher: watcher }
+        Self { stamps: stamps(&files), seen: contents(&files), files }
     }
 
     /// Waits until the files hold something else than when they were last looked at.
     pub(super) async fn changed(&mut self) {
         loop {
-            self.stirred.notified().await;
+            tokio::time::sleep(LOOK_EVERY).await;
+            if stamps(&self.files) == self.stamps {
+                continue;
+            }
             tokio::time::sleep(SETTLE).await;
             if self.look() {
                 return;
@@ -46,18 +48,30 @@ impl Watch {
 
     /// Takes note of what the files hold; whether that is something new.
     pub(super) fn look(&mut self) -> bool {
+        // Before what they hold: a change in between is seen next time.
+        self.stamps = stamps(&self.files);
         let now = contents(&self.files);
         let new = now != self.seen;
         self.seen = now;
         new
     }
 
-    /// Watches these files from now on.
+    /// Looks at these files from now on.
     pub(super) fn follow(&mut self, files: Vec<PathBuf>) {
         if files != self.files {
             *self = Self::start(files);
         }
     }
+}
+
+fn stamps(files: &[PathBuf]) -> Vec<Stamp> {
+    let stamp = |file: &PathBuf| {
+        let meta = fs::metadata(file).ok()?;
+        let (device, inode) = (meta.dev().cast_signed(), meta.ino().cast_signed());
+        let length = meta.len().cast_signed();
+        Some([device, inode, length, meta.mtime(), meta.mtime_nsec(), meta.ctime(), meta.ctime_nsec()])
+    };
+    files.iter().map(stamp).collect()
 }
 
 fn contents(files: &[PathBuf]) -> Contents {
@@ -72,33 +86,6 @@ fn names(folder: &Path) -> Vec<u8> {
     let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
     let names: BTreeSet<Vec<u8>> = entries.map(|entry| entry.file_name().into_encoded_bytes()).collect();
     names.into_iter().flat_map(|name| [name, vec![0]].concat()).collect()
-}
-
-fn watcher(files: &[PathBuf], stirred: &Arc<Notify>) -> Option<notify::RecommendedWatcher> {
-    let tell = Arc::clone(stirred);
-    let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        if event.is_ok_and(|event| !event.kind.is_access()) {
-            tell.notify_one();
-        }
-    });
-    let mut watcher = match watcher {
-        Ok(watcher) => watcher,
-        Err(error) => {
-            tracing::warn!(%error, "files cannot be watched; send SIGHUP after a change");
-            return None;
-        }
-    };
-    let folders: BTreeSet<PathBuf> = files
-        .iter()
-        .map(|file| if file.is_dir() { file.clone() } else { file.parent().map_or_else(PathBuf::new, PathBuf::from) })
-        .map(|folder| if folder.as_os_str().is_empty() { PathBuf::from(".") } else { folder })
-        .collect();
-    for folder in folders {
-        if let Err(error) = watcher.watch(&folder, RecursiveMode::NonRecursive) {
-            tracing::warn!(%error, folder = %folder.display(), "a folder cannot be watched; send SIGHUP after a change");
-        }
-    }
-    Some(watcher)
 }
 
 #[cfg(test)]
