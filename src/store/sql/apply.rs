@@ -90,7 +90,7 @@ impl SqlStore {
         Ok(sqlx::query(ANY_DUE).bind(ms(now)).fetch_optional(&self.readers).await?.is_none())
     }
 
-    async fn begin_with_snapshot(&self, reads: &ReadSet) -> Result<(Work, Snapshot), StoreError> {
+    async fn begin_with_snapshot(&self, reads: &ReadSet) -> Result<(Work<'_>, Snapshot), StoreError> {
         let mut script = self.opening();
         for (sql, ids) in SEEN.cut(&reads.events) {
             ids.fold(script.add(sql), |script, id| script.bind(id.0.as_str()));

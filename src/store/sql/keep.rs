@@ -80,9 +80,10 @@ impl SqlStore {
 
     /// Whether it succeeds does not matter: the proof is a write.
     async fn empty_log(&self) -> Result<(), StoreError> {
-        let mut connection = self.write_connection().await?;
-        match sqlx::query(self.dialect.empty_log()).fetch_optional(&mut *connection).await {
+        let mut work = self.work().await?;
+        match sqlx::query(self.dialect.empty_log()).fetch_optional(work.on()).await {
             Ok(row) => {
+                work.done();
                 if row.is_some_and(|row| row.try_get::<i64, _>(0).is_ok_and(|busy| busy != 0)) {
                     tracing::debug!("the log of the store could not be emptied: somebody reads from it");
                 }

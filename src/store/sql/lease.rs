@@ -65,21 +65,23 @@ impl SqlStore {
         until: Timestamp,
         wanted: &[(String, usize)],
     ) -> Result<Vec<Leased>, StoreError> {
+        let mut work = self.work().await?;
         let mut due = vec![];
         for (sink, most) in wanted.iter().filter(|(_, most)| *most > 0) {
             let query = sqlx::query(ANY_DUE).bind(sink.as_str()).bind(ms(now));
-            if query.fetch_optional(&self.readers).await?.is_some() {
+            if query.fetch_optional(work.on()).await?.is_some() {
                 due.push((sink.as_str(), *most));
             }
         }
         if due.is_empty() {
+            work.done();
             return Ok(vec![]);
         }
         let mut script = self.opening();
         for (sink, most) in due {
             script.add(self.dialect.claim()).bind(sink).bind(ms(now)).bind(limit(most));
         }
-        let (mut work, rows) = self.begin_with(script).await?;
+        let rows = script.run(work.on()).await?;
         let mut claimed = vec![];
         let mut script = Script::default();
         for row in rows {

@@ -34,6 +34,7 @@ use crate::core::incident::{Fingerprint, Incident, Situation};
 
 pub(super) use dialect::Dialect;
 pub(super) use schema::{MIGRATIONS, Migration};
+use work::Writers;
 
 /// How long a call waits for a connection that others use.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -47,7 +48,7 @@ pub(super) struct Link {
 }
 
 pub(super) struct SqlStore {
-    writer: AnyPool,
+    writers: Writers,
     readers: AnyPool,
     options: AnyConnectOptions,
     dialect: Dialect,
@@ -74,15 +75,15 @@ impl SqlStore {
                     Box::pin(async move { connection.execute(sqlx::raw_sql(prelude)).await.map(|_| ()) })
                 })
         };
-        let writer = pool(true).connect_with(options.clone()).await?;
+        let writers = Writers::new(pool(true).connect_with(options.clone()).await?, link.dialect.writers());
         let readers = pool(false).connect_lazy_with(options.clone());
-        Ok(Self { writer, readers, options, dialect: link.dialect })
+        Ok(Self { writers, readers, options, dialect: link.dialect })
     }
 
     /// Flushes and closes.
     pub(super) async fn shut(&self) {
         self.readers.close().await;
-        self.writer.close().await;
+        self.writers.close().await;
     }
 }
 
@@ -101,7 +102,9 @@ async fn try_connection(options: &AnyConnectOptions, dialect: Dialect) -> Result
 impl SqlStore {
     /// Runs a statement on the writer's connection.
     pub(super) async fn writer_says(&self, sql: &'static str) {
-        self.writer.execute(sql).await.unwrap();
+        let mut work = self.work().await.unwrap();
+        work.on().execute(sql).await.unwrap();
+        work.done();
     }
 
     /// How the database means to run the queries that a lane asks all the time: whether anything is due, and the claim.

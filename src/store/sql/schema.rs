@@ -21,22 +21,23 @@ impl SqlStore {
     /// # Errors
     /// `Unusable` if somebody else's tables are there.
     pub(in crate::store) async fn schema_version(&self) -> Result<Option<i64>, StoreError> {
-        let mut connection = self.writer.acquire().await?;
-        let tables = sqlx::query(self.dialect.tables()).fetch_all(&mut *connection).await?;
+        let mut work = self.work().await?;
+        let tables = sqlx::query(self.dialect.tables()).fetch_all(work.on()).await?;
         if tables.is_empty() {
+            work.done();
             return Ok(None);
         }
         let names = tables.iter().map(|row| row.try_get::<String, _>(0)).collect::<Result<Vec<_>, _>>()?;
         if !names.iter().any(|name| name == "meta") {
             return Err(foreign());
         }
-        let version =
-            sqlx::query("SELECT value FROM meta WHERE name = 'schema'").fetch_optional(&mut *connection).await;
+        let version = sqlx::query("SELECT value FROM meta WHERE name = 'schema'").fetch_optional(work.on()).await;
         let row = version.map_err(StoreError::from).map_err(|error| match error.kind {
             // Its `meta` has other columns.
             StoreErrorKind::Other => foreign(),
             _ => error,
         })?;
+        work.done();
         let text: String = row.ok_or_else(foreign)?.try_get(0).map_err(|_| foreign())?;
         text.parse().map(Some).map_err(|_| foreign())
     }
@@ -73,20 +74,22 @@ impl SqlStore {
 
     /// The first column of the first row that a PRAGMA answers, as text.
     pub(in crate::store) async fn pragma(&self, sql: &'static str) -> Result<String, StoreError> {
-        let mut connection = self.writer.acquire().await?;
-        let row = sqlx::query(sql).fetch_one(&mut *connection).await?;
+        let mut work = self.work().await?;
+        let row = sqlx::query(sql).fetch_one(work.on()).await?;
+        work.done();
         Ok(row.try_get(0)?)
     }
 
     /// `SQLite`'s own way of copying a database that is in use.
     pub(in crate::store) async fn vacuum_into(&self, path: &str) -> Result<(), StoreError> {
-        let mut connection = self.writer.acquire().await?;
-        sqlx::query("VACUUM INTO $1").bind(path).execute(&mut *connection).await?;
+        let mut work = self.work().await?;
+        sqlx::query("VACUUM INTO $1").bind(path).execute(work.on()).await?;
+        work.done();
         Ok(())
     }
 }
 
-async fn set_version(work: &mut Work, version: i64) -> Result<(), StoreError> {
+async fn set_version(work: &mut Work<'_>, version: i64) -> Result<(), StoreError> {
     sqlx::query(
         "INSERT INTO meta (name, value) VALUES ('schema', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
     )
