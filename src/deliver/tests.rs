@@ -24,7 +24,7 @@ async fn a_commit_is_told_at_once_and_in_order_with_memory() {
     pass(SECOND).await;
     for (transition, kind) in [(1, Kind::Trigger), (2, Kind::Update), (3, Kind::Resolve)] {
         world.commit(&["chat"], &notification(1, transition, kind, Severity::High));
-        pass(Duration::from_millis(10)).await;
+        pass(Duration::from_millis(30)).await;
     }
     assert_eq!(sink.accepted(), ["n1-1", "n1-2", "n1-3"]);
     let seen = sink.seen();
