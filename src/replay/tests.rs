@@ -5,32 +5,20 @@ use serde_json::{Value, json};
 
 use super::matches::{Match, Matches};
 use super::*;
-use crate::core::decide::EngineSettings;
 use crate::core::event::EventId;
 use crate::core::route::RouteSpec;
 use crate::core::rule::{RuleFile, RuleSet, builtin, compile};
 
 const KEY: &str = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 
+/// These rules, and one sink that hears everything.
 fn policy_of(rules: Vec<Arc<crate::core::rule::Rule>>) -> Policy {
     let sinks = vec![serde_spanned::Spanned::new(0..0, "all".to_owned())];
-    Policy {
-        rules: RuleSet::new(rules),
-        routes: vec![RouteSpec { matches: None, sinks, stop: false }.compile().unwrap()],
-        sinks: vec!["all".to_owned()],
-        ..empty()
-    }
-}
-
-fn empty() -> Policy {
-    Policy {
-        rules: RuleSet::new(vec![]),
-        routes: vec![],
-        labels: vec![],
-        sinks: vec![],
-        engine: EngineSettings::default(),
-        legacy: vec![],
-    }
+    let mut policy = crate::config::load_rules(&[]).unwrap().policy;
+    policy.rules = RuleSet::new(rules);
+    policy.routes = vec![RouteSpec { matches: None, sinks, stop: false }.compile().unwrap()];
+    policy.sinks = vec!["all".to_owned()];
+    policy
 }
 
 fn rules(text: &str) -> Policy {
