@@ -42,6 +42,9 @@ pub struct WindowState {
     /// How many marks or values the caps took although they could still have mattered.
     #[serde(skip_serializing_if = "is_zero", default)]
     pub dropped: u64,
+    /// Nothing that is remembered matters after this time.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub until: Option<Timestamp>,
     /// When the window has to be looked at although nothing happens.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub due: Option<Timestamp>,
@@ -110,6 +113,7 @@ pub struct Bounds {
 impl WindowState {
     /// Adds an event's mark; adding it again changes nothing.
     pub fn add(&mut self, window: &Window, mut mark: Mark, bounds: Bounds) {
+        let mark_at = mark.at;
         if let Some(value) = &mut mark.value {
             *value = cut(value).to_owned();
         }
@@ -123,6 +127,8 @@ impl WindowState {
                 }
             }
         }
+        let matters = window.within().saturating_add(bounds.lateness);
+        self.until = self.until.max(mark_at.checked_add(matters).ok());
         self.prune(window, bounds);
     }
 

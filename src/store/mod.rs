@@ -75,11 +75,14 @@ const NEWEST_KEPT: usize = 900;
 /// Why deliveries of a sink that is no longer configured are dead.
 const SINK_REMOVED: &str = "the sink is no longer configured";
 
-/// The time at which a decision stored a situation: the clock's where the decision says it, else the newest event's.
+/// The time at which a decision stored a situation: the clock's where the decision says it, else the newest event's; later if a
+/// window of it looks further ahead.
 fn kept_at(decision: &Decision, situation: &Situation) -> Timestamp {
     let decided = decision.seen.iter().map(|(_, at)| *at).chain(decision.history.iter().map(|entry| entry.at)).max();
     let known = situation.conditions.values().flat_map(|c| [c.last_danger, c.last_clear]).flatten();
-    decided.or_else(|| known.max()).unwrap_or(Timestamp::UNIX_EPOCH)
+    let stored = decided.or_else(|| known.max()).unwrap_or(Timestamp::UNIX_EPOCH);
+    // What a window remembers must not be forgotten before it stops to matter.
+    situation.windows.values().filter_map(|window| window.until).fold(stored, Timestamp::max)
 }
 
 /// The pure function that [`Store::apply`] runs on a consistent snapshot; it may be run again.

@@ -1,5 +1,6 @@
 //! Folds evaluations and time into situations, one transition at a time.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
@@ -22,6 +23,32 @@ struct Before {
     state: State,
     actors: usize,
     rules: usize,
+}
+
+/// One rule's alert on one event, which may be one that came before.
+pub(super) type Alert<'a> = (Cow<'a, Candidate>, Cow<'a, Evaluation>);
+
+/// An incident while alerts join it.
+struct Joining {
+    incident: Incident,
+    fresh: bool,
+    before: Before,
+    /// All of them told what was told before.
+    merged: bool,
+    notice: bool,
+    incomplete: bool,
+}
+
+impl Joining {
+    fn new(incident: Incident) -> Self {
+        let before = Before {
+            severity: incident.severity,
+            state: incident.state,
+            actors: incident.actors.len(),
+            rules: incident.rules.len(),
+        };
+        Self { fresh: incident.alerts == 0, incident, before, merged: true, notice: false, incomplete: false }
+    }
 }
 
 /// The working copy of a snapshot while a decision is made.
@@ -71,15 +98,7 @@ impl<'a> Desk<'a> {
         for clear in evaluation.clears.iter().filter(|c| c.by_lookup) {
             self.clear(clear, evaluation);
         }
-        for step in &evaluation.steps {
-            self.step(step, evaluation);
-        }
-        for candidate in &evaluation.alerts {
-            match &candidate.rule.window {
-                None => self.alert(candidate, evaluation),
-                Some(window) => self.remember(window, candidate, evaluation),
-            }
-        }
+        self.alerts(evaluation);
         for clear in evaluation.clears.iter().filter(|c| !c.by_lookup) {
             self.clear(clear, evaluation);
         }
@@ -111,63 +130,93 @@ impl<'a> Desk<'a> {
         }
     }
 
-    /// A rule matched, and its window, if it has one, agrees.
-    pub(super) fn alert(&mut self, candidate: &Candidate, evaluation: &Evaluation) {
-        let Candidate { rule, fingerprint, .. } = candidate;
+    /// What the event's rules make of it. Alerts that join one incident at the same moment are told together: one event
+    /// is one page, however many rules it matches, and a burst is told when it is complete.
+    fn alerts(&mut self, evaluation: &Evaluation) {
+        let mut together: BTreeMap<&Fingerprint, Vec<Alert<'_>>> = BTreeMap::new();
+        for step in &evaluation.steps {
+            let ripe = self.step(step, evaluation);
+            together.entry(&step.fingerprint).or_default().extend(ripe);
+        }
+        for candidate in &evaluation.alerts {
+            let alerts = together.entry(&candidate.fingerprint).or_default();
+            match &candidate.rule.window {
+                None => alerts.push((Cow::Borrowed(candidate), Cow::Borrowed(evaluation))),
+                Some(window) => alerts.extend(self.remember(window, candidate, evaluation)),
+            }
+        }
+        for (fingerprint, alerts) in together {
+            self.join(fingerprint, alerts);
+        }
+    }
+
+    /// Alerts of one fingerprint join its incident, oldest first; of those of one event the worst comes last and speaks.
+    pub(super) fn join(&mut self, fingerprint: &Fingerprint, mut alerts: Vec<Alert<'_>>) {
+        if alerts.is_empty() {
+            return;
+        }
+        alerts
+            .sort_by(|(a, ea), (b, eb)| (ea.event.time, &ea.id, a.severity).cmp(&(eb.event.time, &eb.id, b.severity)));
         let mut situation = self.take(fingerprint);
         self.lapse(&mut situation);
-        let at = evaluation.event.time;
-        if !rule.notice {
-            let condition = situation.conditions.entry(rule.id.clone()).or_default();
-            if condition.last_danger.is_none_or(|known| known < at) {
-                condition.last_danger = Some(at);
+        let mut joining: Option<Joining> = None;
+        for (candidate, evaluation) in &alerts {
+            let at = evaluation.event.time;
+            endanger(&mut situation, &candidate.rule, at);
+            if let Some(done) = joining.take_if(|one| !joins(&one.incident, at, self.policy.engine.reopen_within)) {
+                situation.incident = Some(self.conclude(&situation, done));
             }
-            condition.resolve_after = rule.resolve_after;
-            condition.resolve.clone_from(&rule.resolve_source);
-            condition.group_by.clone_from(&rule.group_by);
+            let mut one = joining.take().unwrap_or_else(|| {
+                let incident = match situation.incident.take() {
+                    Some(known) if joins(&known, at, self.policy.engine.reopen_within) => known,
+                    known => open(candidate, evaluation, known.map_or(1, |k| k.episode + 1)),
+                };
+                Joining::new(incident)
+            });
+            let incident = &mut one.incident;
+            one.merged &= merge(incident, candidate, evaluation);
+            one.notice = candidate.rule.notice;
+            one.incomplete |= evaluation.incomplete;
+            self.rise(incident);
+            if situation.windows.get(&candidate.rule.id).is_some_and(|window| window.dropped > 0) {
+                incident.marks.insert("more happened than is remembered: the count is a lower bound".to_owned());
+            }
+            incident.repeat = [incident.repeat, self.repeat(&candidate.rule)].into_iter().flatten().min();
+            self.decision.alerts.push(AlertEntry {
+                incident: incident.id.clone(),
+                fingerprint: fingerprint.clone(),
+                rule: candidate.rule.id.clone(),
+                severity: candidate.severity,
+                event: evaluation.event.clone(),
+            });
+            joining = Some(one);
         }
-        let mut incident = match situation.incident.take() {
-            Some(known) if joins(&known, at, self.policy.engine.reopen_within) => known,
-            known => open(candidate, evaluation, known.map_or(1, |k| k.episode + 1)),
-        };
-        let fresh = incident.alerts == 0;
-        let before = Before {
-            severity: incident.severity,
-            state: incident.state,
-            actors: incident.actors.len(),
-            rules: incident.rules.len(),
-        };
-        let merged = merge(&mut incident, candidate, evaluation);
-        self.rise(&mut incident);
-        if situation.windows.get(&rule.id).is_some_and(|window| window.dropped > 0) {
-            incident.marks.insert("more happened than is remembered: the count is a lower bound".to_owned());
+        if let Some(done) = joining {
+            situation.incident = Some(self.conclude(&situation, done));
         }
-        incident.repeat = [incident.repeat, self.repeat(rule)].into_iter().flatten().min();
-        self.decision.alerts.push(AlertEntry {
-            incident: incident.id.clone(),
-            fingerprint: fingerprint.clone(),
-            rule: rule.id.clone(),
-            severity: candidate.severity,
-            event: evaluation.event.clone(),
-        });
+        self.put(situation);
+    }
+
+    /// Says what alerts that joined at once mean for the incident.
+    fn conclude(&mut self, situation: &Situation, joined: Joining) -> Incident {
+        let Joining { mut incident, fresh, before, merged, notice, incomplete } = joined;
         let active = situation.active(self.now);
         let resolved = incident.state == State::Resolved;
         // The second telling of a fact may be newer than the clearance of the first: then the danger stands.
         if merged && !(active && resolved) {
             self.not_told(&incident, NotTold::SameFact);
-        } else if rule.notice && (fresh || resolved) {
-            self.notice(&mut incident, fresh, Reason::Notice, evaluation);
+        } else if notice && (fresh || resolved) {
+            self.notice(&mut incident, fresh, Reason::Notice, incomplete);
         } else if active {
-            self.standing(&mut incident, fresh, before, evaluation);
+            self.standing(&mut incident, fresh, before, incomplete);
         } else if fresh {
             incident.resolved_at = situation.cleared_at(self.now);
-            self.notice(&mut incident, true, Reason::OpenedAndResolved, evaluation);
+            self.notice(&mut incident, true, Reason::OpenedAndResolved, incomplete);
         } else {
             incident.resolved_at = situation.cleared_at(self.now).or(incident.resolved_at);
             self.not_told(&incident, NotTold::Outdated);
         }
-        situation.incident = Some(incident);
-        self.put(situation);
+        incident
     }
 
     /// Escalations that waited for the incident to grow.
@@ -192,8 +241,7 @@ impl<'a> Desk<'a> {
     }
 
     /// An alert whose danger stands: open, open again, escalate, or say nothing new.
-    fn standing(&mut self, incident: &mut Incident, fresh: bool, before: Before, evaluation: &Evaluation) {
-        let incomplete = evaluation.incomplete;
+    fn standing(&mut self, incident: &mut Incident, fresh: bool, before: Before, incomplete: bool) {
         let state = before.state;
         if fresh || state == State::Resolved {
             let reason = if fresh { Reason::Opened } else { Reason::Reopened };
@@ -216,11 +264,11 @@ impl<'a> Desk<'a> {
     }
 
     /// Told once, never open.
-    fn notice(&mut self, incident: &mut Incident, fresh: bool, reason: Reason, evaluation: &Evaluation) {
+    fn notice(&mut self, incident: &mut Incident, fresh: bool, reason: Reason, incomplete: bool) {
         incident.resolved_at = incident.resolved_at.or(Some(incident.last_alert_at));
         let from = (!fresh).then_some(incident.state);
         self.transition(incident, from, State::Resolved, reason, None);
-        self.tell(incident, Telling::routed(Kind::Notice, reason, evaluation.incomplete));
+        self.tell(incident, Telling::routed(Kind::Notice, reason, incomplete));
     }
 
     /// What a rule expected came after all.
@@ -315,6 +363,20 @@ impl<'a> Desk<'a> {
 fn repeat_due(incident: &Incident, now: Timestamp) -> bool {
     let due = incident.last_notified_at.zip(incident.repeat).and_then(|(last, every)| last.checked_add(every).ok());
     due.is_some_and(|due| due <= now)
+}
+
+/// A rule's danger stands since `at`.
+fn endanger(situation: &mut Situation, rule: &Rule, at: Timestamp) {
+    if rule.notice {
+        return;
+    }
+    let condition = situation.conditions.entry(rule.id.clone()).or_default();
+    if condition.last_danger.is_none_or(|known| known < at) {
+        condition.last_danger = Some(at);
+    }
+    condition.resolve_after = rule.resolve_after;
+    condition.resolve.clone_from(&rule.resolve_source);
+    condition.group_by.clone_from(&rule.group_by);
 }
 
 /// Whether an alert at `at` belongs to this incident. After its end plus the re-open time a new one begins.

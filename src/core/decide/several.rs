@@ -1,7 +1,9 @@
 //! Rules that look at several events of a group together: what an event adds to their windows, and what comes out as alerts.
 
+use std::borrow::Cow;
+
 use super::evaluate::{Candidate, Step};
-use super::fold::Desk;
+use super::fold::{Alert, Desk};
 use super::{EngineSettings, Evaluation};
 use crate::core::incident::Fingerprint;
 use crate::core::rule::window::Window;
@@ -16,7 +18,12 @@ impl EngineSettings {
 
 impl Desk<'_> {
     /// A rule with a window matched: an alert now, or later, or never.
-    pub(super) fn remember(&mut self, window: &Window, candidate: &Candidate, evaluation: &Evaluation) {
+    pub(super) fn remember(
+        &mut self,
+        window: &Window,
+        candidate: &Candidate,
+        evaluation: &Evaluation,
+    ) -> Vec<Alert<'static>> {
         let waiting = Waiting {
             severity: candidate.severity,
             watching: candidate.watching.clone(),
@@ -32,13 +39,13 @@ impl Desk<'_> {
             waiting: Some(Box::new(waiting)),
         };
         self.mark(window, &candidate.rule.id, &candidate.fingerprint, mark);
-        self.come_out(window, candidate);
+        self.come_out(window, candidate)
     }
 
     /// The event is one that a window waits for, before or after its main one.
-    pub(super) fn step(&mut self, step: &Step, evaluation: &Evaluation) {
+    pub(super) fn step(&mut self, step: &Step, evaluation: &Evaluation) -> Vec<Alert<'static>> {
         let Step { rule, fingerprint, part } = step;
-        let Some(window) = &rule.window else { return };
+        let Some(window) = &rule.window else { return vec![] };
         let at = evaluation.event.time;
         let mark = Mark { at, id: evaluation.id.clone(), part: *part, value: None, told: false, waiting: None };
         self.mark(window, &rule.id, fingerprint, mark);
@@ -46,7 +53,7 @@ impl Desk<'_> {
             // It came after all.
             self.past(&rule.id, fingerprint, at, evaluation);
         }
-        self.come_out(window, &Candidate::plain(std::sync::Arc::clone(rule), fingerprint.clone()));
+        self.come_out(window, &Candidate::plain(std::sync::Arc::clone(rule), fingerprint.clone()))
     }
 
     /// Time has passed: what was expected by now did not come.
@@ -64,7 +71,8 @@ impl Desk<'_> {
         self.put(situation);
         for rule in due.iter().filter_map(|rule| policy.rules.get(rule)) {
             if let Some(window) = &rule.window {
-                self.come_out(window, &Candidate::plain(std::sync::Arc::clone(rule), fingerprint.clone()));
+                let late = self.come_out(window, &Candidate::plain(std::sync::Arc::clone(rule), fingerprint.clone()));
+                self.join(fingerprint, late);
             }
         }
     }
@@ -76,15 +84,17 @@ impl Desk<'_> {
         self.put(situation);
     }
 
-    /// Makes alerts of what is ripe, oldest first.
-    fn come_out(&mut self, window: &Window, like: &Candidate) {
+    /// What is ripe now.
+    fn come_out(&mut self, window: &Window, like: &Candidate) -> Vec<Alert<'static>> {
         let bounds = self.policy.engine.bounds();
         let mut situation = self.take(&like.fingerprint);
         let ripe = situation.windows.get_mut(&like.rule.id).map(|state| state.ripe(window, bounds, self.now));
         self.put(situation);
-        for Waiting { severity, watching, texts, evaluation } in ripe.into_iter().flatten() {
+        let alert = |waiting: Waiting| {
+            let Waiting { severity, watching, texts, evaluation } = waiting;
             let candidate = Candidate { severity, watching, texts, value: None, ..like.clone() };
-            self.alert(&candidate, &evaluation);
-        }
+            (Cow::Owned(candidate), Cow::Owned(evaluation))
+        };
+        ripe.into_iter().flatten().map(alert).collect()
     }
 }

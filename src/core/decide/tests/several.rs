@@ -43,6 +43,7 @@ fn a_burst_is_told_when_it_is_complete_and_rises_as_it_grows() {
     assert_eq!(world.told[0].notification.incident.title, "Denied 1234abcd-12ab-34cd-56ef-1234567890ab");
     world.feed(&policy, &[denied(180), denied(200)], at(201));
     assert_eq!(world.heard()[1..], ["chat update escalated"]);
+    assert_eq!(world.told[0].notification.incident.alerts, 3, "told when it is complete");
     assert_eq!(world.only().severity, Severity::High);
     world.pass(&policy, at(200 + 3600));
     assert_eq!(world.only().state, State::Resolved);
@@ -146,6 +147,23 @@ fn a_principal_new_to_a_key_is_told_after_a_week_of_learning() {
         world.only().actors.iter().map(String::as_str).collect::<Vec<_>>(),
         ["arn:aws:iam::111122223333:role/Stranger"]
     );
+}
+
+#[test]
+fn one_event_is_one_page_however_many_rules_it_matches() {
+    let rule = |id: &str, severity: &str| {
+        rule_from(&format!(
+            "id = '{id}'\ntitle = '{id}'\nseverity = '{severity}'\nincident = 'family'\nresolve_after = '1h'\nmatch = {{ detail.eventName = ['PutKeyPolicy'] }}"
+        ))
+    };
+    let rules = vec![rule("team.c", "critical"), rule("team.a", "low"), rule("team.b", "high")];
+    let (policy, mut world) = (policy_with(rules, "[[routes]]\nsinks = ['chat']"), World::default());
+    world.feed(&policy, &[call("PutKeyPolicy", 0, json!({}))], at(1));
+    assert_eq!(world.heard(), ["chat trigger opened"]);
+    let card = &world.told[0].notification.incident;
+    assert_eq!((card.severity, card.rule.as_str(), card.alerts, card.step), (Severity::Critical, "team.c", 3, 0));
+    world.feed(&policy, &[call("PutKeyPolicy", 5, json!({}))], at(6));
+    assert_eq!(world.heard().len(), 1, "nothing new");
 }
 
 #[test]
