@@ -49,7 +49,8 @@ pub(crate) fn policy(data: &[u8]) {
     let read = |text: &str| {
         let parsed = parse(&serde_json::Value::from(text));
         if let (Ok(object), Ok(parsed)) = (serde_json::from_str(text), &parsed) {
-            assert_eq!(parse(&object).as_ref(), Ok(parsed), "an object and its text differ");
+            let of_object = parse(&object).map(|policy| policy.statements);
+            assert_eq!(of_object.as_ref(), Ok(&parsed.statements), "an object and its text differ");
         }
         parsed.map(|policy| Rights::of(&policy, None, view))
     };

@@ -16,6 +16,7 @@ mod parse;
 mod party;
 mod rights;
 mod trust;
+mod twice;
 
 #[cfg(test)]
 mod tests;
@@ -60,9 +61,10 @@ pub fn assess(event: &mut Event, trust: &Trust, known: Option<&History>) {
     };
     put(event, "access", access.as_ref());
     put(event, "grant", grant.as_ref());
-    if event.actor != Actor::default() {
-        let actor = event.actor.clone();
-        put(event, "actor", Some(&actor));
+    if let (Some(external), Some(actor)) = (event.actor.external, event.document.get_mut("actor"))
+        && let Some(actor) = actor.as_object_mut()
+    {
+        actor.insert("external".to_owned(), Value::Bool(external));
     }
 }
 

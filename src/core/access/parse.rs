@@ -8,6 +8,7 @@ use super::action::{Actions, fits};
 use super::condition::Condition;
 use super::notes::Notes;
 use super::party::Party;
+use super::twice::twice;
 
 /// A key policy as it was read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -65,7 +66,13 @@ pub fn parse(policy: &Value) -> Result<KeyPolicy, String> {
             Err(format!("the policy has {} bytes, more than KMS takes", text.len()))
         }
         Value::String(text) => match serde_json::from_str(text) {
-            Ok(Value::Object(members)) => Ok(read(&members)),
+            Ok(Value::Object(members)) => {
+                let mut policy = read(&members);
+                if let Some(name) = twice(text) {
+                    policy.unknown.add(&format!("the element `{name}` is there twice: only the last was read"));
+                }
+                Ok(policy)
+            }
             Ok(_) => Err("the policy is no JSON object".to_owned()),
             Err(error) => Err(format!("the policy is no JSON (line {}, column {})", error.line(), error.column())),
         },

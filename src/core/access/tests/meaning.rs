@@ -330,6 +330,19 @@ fn a_huge_policy_takes_no_long_time_and_says_what_was_left_out() {
 }
 
 #[test]
+fn what_hides_behind_its_double_is_said() {
+    let mut event = put_policy(1, &json!({}));
+    let (open, closed) = (policy(&[allow(json!("*"), json!("kms:*"))]), policy(&[root()]));
+    let doubled = format!("{{\"Statement\":{},\"Statement\":{}}}", open["Statement"], closed["Statement"]);
+    event.document["detail"]["requestParameters"]["policy"] = json!(doubled);
+    assess(&mut event, &Trust::default(), None);
+    assert_eq!(
+        event.document["access"]["unknown"],
+        json!(["the element `Statement` is there twice: only the last was read"])
+    );
+}
+
+#[test]
 fn what_was_not_read_counts_as_the_worse_case() {
     let many = |n: usize| -> Vec<String> { (0..n).map(|n| format!("{n:012}")).collect() };
     let access = meaning(&[
