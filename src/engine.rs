@@ -1,15 +1,17 @@
 //! The one door to the store for everything that decides: runs the pure core inside the store's transaction, logs and
 //! counts what came of it, wakes the delivery lanes, and knows whether the store works.
 
+mod gates;
+
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::base::clock::{Clock, Timestamp};
 use crate::base::telemetry;
-use crate::core::decide::{self, Command, Decision, Evaluation, OwnSubject, Policy, ReadSet, What};
+use crate::core::decide::{self, Command, Decision, Evaluation, Gates, OwnSubject, Policy, ReadSet, Snapshot, What};
 use crate::core::incident::{Situation, State};
 use crate::core::notification::Notification;
 use crate::store::{Store, StoreError, StoreErrorKind};
@@ -23,6 +25,9 @@ const TICK_PAGE: usize = 200;
 /// Shared by all loops.
 pub struct Engine {
     policy: ArcSwap<Policy>,
+    gates: ArcSwap<Gates>,
+    /// Told when something that held notifications back may do so no longer.
+    opened: Notify,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     store_state: watch::Sender<StoreState>,
@@ -49,7 +54,15 @@ pub enum StoreState {
 
 impl Engine {
     pub fn new(policy: Arc<Policy>, store: Arc<dyn Store>, clock: Arc<dyn Clock>, post: Arc<dyn Post>) -> Self {
-        Self { post, policy: ArcSwap::new(policy), store, clock, store_state: watch::Sender::new(StoreState::Works) }
+        Self {
+            post,
+            policy: ArcSwap::new(policy),
+            gates: ArcSwap::default(),
+            opened: Notify::new(),
+            store,
+            clock,
+            store_state: watch::Sender::new(StoreState::Works),
+        }
     }
 
     /// The policy in force now.
@@ -131,8 +144,10 @@ impl Engine {
         let policy = Arc::new(policy);
         self.policy.store(Arc::clone(&policy));
         read?;
+        self.refresh_gates().await?;
         // Read again: an event that was decided meanwhile may have opened an incident under the old rules.
         let (open, read) = self.open_situations().await;
+        self.find_inhibitors(&policy, &open);
         let now = self.now();
         for page in open.chunks(ADOPT_PAGE) {
             let reads =
@@ -179,6 +194,9 @@ impl Engine {
 
     async fn apply(&self, reads: &ReadSet, decide: crate::store::Decide<'_>) -> Result<Decision, StoreError> {
         let started = tokio::time::Instant::now();
+        let gates = self.gates.load_full();
+        let with_gates = |snapshot: &Snapshot| decide(&Snapshot { gates: Arc::clone(&gates), ..snapshot.clone() });
+        let decide: crate::store::Decide<'_> = if gates.is_empty() { decide } else { &with_gates };
         match self.store.apply(reads, decide).await {
             Ok(decision) => {
                 // A decision with nothing to store proves nothing about the disk.
@@ -186,6 +204,7 @@ impl Engine {
                     telemetry::commit_took(started.elapsed());
                     self.works();
                 }
+                self.learn(&decision);
                 Self::announce(&decision);
                 if !decision.deliveries.is_empty() {
                     self.post.wake(&decision);
@@ -239,7 +258,7 @@ impl Engine {
             telemetry::duplicate();
         }
         for alert in &decision.alerts {
-            telemetry::alert(&alert.rule, alert.severity.as_str());
+            telemetry::alert(&alert.rule, alert.severity.as_str(), if alert.shadow { "shadow" } else { "live" });
         }
         for entry in &decision.history {
             match &entry.what {
@@ -268,7 +287,7 @@ impl Engine {
                         telemetry::notification(sink, kind.as_str(), reason.as_str());
                     }
                 }
-                What::NotTold { reason } => telemetry::not_told(reason.as_str()),
+                What::NotTold { reason, .. } => telemetry::not_told(reason.as_str()),
             }
         }
     }

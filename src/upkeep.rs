@@ -19,6 +19,10 @@ use crate::store::Retention;
 
 /// How often timers are looked at: repeats and ends by time are this exact.
 const TICK_EVERY: Duration = Duration::from_secs(10);
+/// How often the store is asked for silences that people made or ended: they take effect within this.
+const GATES_EVERY: Duration = Duration::from_secs(5);
+/// What is held back is looked at whenever something opens, and once in so many rounds in any case.
+const HELD_ROUNDS: u32 = 12;
 const GAUGES_EVERY: Duration = Duration::from_secs(15);
 const QUEUES_EVERY: Duration = Duration::from_mins(5);
 const PRUNE_EVERY: Duration = Duration::from_hours(1);
@@ -48,6 +52,8 @@ impl Upkeep {
             interval
         };
         let mut ticks = every(TICK_EVERY, Duration::from_secs(1));
+        let mut gates = every(GATES_EVERY, GATES_EVERY);
+        let mut round = 0;
         let mut gauges = every(GAUGES_EVERY, Duration::from_secs(2));
         let mut queues = every(QUEUES_EVERY, Duration::from_secs(30));
         let mut prunes = every(PRUNE_EVERY, Duration::from_mins(1));
@@ -62,6 +68,8 @@ impl Upkeep {
                     self.follow_store(&state).await;
                 }
                 _ = ticks.tick() => self.tick().await,
+                () = self.engine.gate_opened() => self.look_at_held().await,
+                _ = gates.tick() => self.gates(&mut round).await,
                 _ = gauges.tick() => self.gauges().await,
                 _ = queues.tick() => self.look_at_queues(&mut dead_letters).await,
                 _ = prunes.tick() => self.prune().await,
@@ -72,6 +80,24 @@ impl Upkeep {
     async fn tick(&self) {
         // A page at a time; the store says when there is nothing left. What fails is logged by the engine.
         while !self.stop.is_stopped() && self.engine.tick().await.is_ok_and(|changed| changed > 0) {}
+    }
+
+    /// Silences come from the command line, and a person's resolve may end what holds others.
+    async fn gates(&self, round: &mut u32) {
+        if let Err(error) = self.engine.refresh_gates().await {
+            tracing::warn!(%error, "silences could not be read; those known stay in force");
+        }
+        *round += 1;
+        if *round >= HELD_ROUNDS || !self.engine.policy().inhibit.is_empty() {
+            *round = 0;
+            self.look_at_held().await;
+        }
+    }
+
+    async fn look_at_held(&self) {
+        if let Err(error) = self.engine.look_at_held().await {
+            tracing::warn!(%error, "what is held back could not be looked at; it is tried again within a minute");
+        }
     }
 
     /// While the store fails, asks it again and again, with growing pauses; says so to people once.

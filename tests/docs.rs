@@ -124,10 +124,15 @@ impl<'s> Reference<'s> {
     fn kind(&self, schema: &'s Value) -> String {
         let named = self.root["$defs"].as_object().unwrap().iter().find(|(_, one)| std::ptr::eq(*one, schema));
         let named = named.map(|(name, _)| name.as_str());
-        if let Some(known) =
-            [("Period", "duration"), ("SecretRef", "secret"), ("Text", "text or secret"), ("Pattern", "pattern")]
-                .iter()
-                .find(|(name, _)| Some(*name) == named)
+        if let Some(known) = [
+            ("Period", "duration"),
+            ("Moment", "date"),
+            ("SecretRef", "secret"),
+            ("Text", "text or secret"),
+            ("Pattern", "pattern"),
+        ]
+        .iter()
+        .find(|(name, _)| Some(*name) == named)
         {
             return known.1.to_owned();
         }

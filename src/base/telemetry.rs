@@ -65,7 +65,7 @@ metrics_table! {
     DECODED = Counter, None, "kmswatch_events_decoded_total", ["family"], "Events decoded from messages.";
     UNMATCHED = Counter, None, "kmswatch_events_unmatched_total", [], "Events that no rule reads; their messages are deleted at once.";
     UNDECODABLE = Counter, None, "kmswatch_undecodable_total", ["reason"], "Message bodies that are no event; they are never deleted.";
-    ALERTS = Counter, None, "kmswatch_alerts_total", ["rule", "severity"], "Rules matched by events, each pair counted once.";
+    ALERTS = Counter, None, "kmswatch_alerts_total", ["rule", "severity", "mode"], "Rules matched by events, each pair counted once; `mode` is `live` or `shadow`.";
     DUPLICATES = Counter, None, "kmswatch_duplicates_total", [], "Events that were seen before.";
     INCIDENTS_OPENED = Counter, None, "kmswatch_incidents_opened_total", ["severity"], "Incidents opened, by the severity they opened with.";
     INCIDENTS_RESOLVED = Counter, None, "kmswatch_incidents_resolved_total", [], "Incidents resolved, by events, by time or by hand.";
@@ -170,8 +170,8 @@ pub fn undecodable(reason: &str) {
     count(&UNDECODABLE, &[reason], 1);
 }
 
-pub fn alert(rule: &str, severity: &str) {
-    count(&ALERTS, &[rule, severity], 1);
+pub fn alert(rule: &str, severity: &str, mode: &str) {
+    count(&ALERTS, &[rule, severity, mode], 1);
 }
 
 pub fn duplicate() {

@@ -62,21 +62,9 @@ pub(super) async fn run(args: Args) -> ExitStatus {
         Ok(loaded) => loaded,
         Err(status) => return status,
     };
-    if loaded.config.store.is_memory() {
-        talk("error: the configuration keeps incidents in the daemon's memory; no other process can see them");
-        return ExitStatus::NotFine;
-    }
-    let path = loaded.config.store.path();
-    if !path.exists() {
-        talk(&format!("error: there is no store at {} yet; the daemon makes it when it starts", path.display()));
-        return ExitStatus::NotFine;
-    }
-    let store = match crate::store::open(&loaded.config.store).await {
+    let store = match open_store(&loaded).await {
         Ok(store) => store,
-        Err(error) => {
-            talk(&format!("error: the store cannot be opened: {error}"));
-            return ExitStatus::NotFine;
-        }
+        Err(status) => return status,
     };
     let status = match &args.action {
         None => list(store.as_ref(), &args).await,
@@ -92,7 +80,24 @@ pub(super) async fn run(args: Args) -> ExitStatus {
     })
 }
 
-type Answer = Result<ExitStatus, crate::store::StoreError>;
+/// The daemon's store, beside it.
+pub(super) async fn open_store(loaded: &config::Loaded) -> Result<Arc<dyn Store>, ExitStatus> {
+    if loaded.config.store.is_memory() {
+        talk("error: the configuration keeps incidents in the daemon's memory; no other process can see them");
+        return Err(ExitStatus::NotFine);
+    }
+    let path = loaded.config.store.path();
+    if !path.exists() {
+        talk(&format!("error: there is no store at {} yet; the daemon makes it when it starts", path.display()));
+        return Err(ExitStatus::NotFine);
+    }
+    crate::store::open(&loaded.config.store).await.map_err(|error| {
+        talk(&format!("error: the store cannot be opened: {error}"));
+        ExitStatus::NotFine
+    })
+}
+
+pub(super) type Answer = Result<ExitStatus, crate::store::StoreError>;
 
 async fn list(store: &dyn Store, args: &Args) -> Answer {
     let incidents = store.incidents(&IncidentFilter { open: !args.all, limit: args.limit }).await?;
@@ -108,9 +113,10 @@ async fn list(store: &dyn Store, args: &Args) -> Answer {
     Ok(ExitStatus::Fine)
 }
 
-fn line(incident: &Incident) -> String {
+/// What a list says of one incident.
+pub(super) fn line(incident: &Incident) -> String {
     format!(
-        "{}  {:<8} {:<12} {}  {} — {} ({} alert{}{})",
+        "{}  {:<8} {:<12} {}  {} — {} ({} alert{}{}{}{})",
         incident.id,
         incident.severity.as_str(),
         incident.state.as_str(),
@@ -120,6 +126,12 @@ fn line(incident: &Incident) -> String {
         incident.alerts,
         if incident.alerts == 1 { "" } else { "s" },
         incident.taken.as_ref().map_or(String::new(), |taken| format!("; {}: {}", taken.by, taken.why)),
+        if incident.shadow { "; shadow" } else { "" },
+        incident
+            .held
+            .as_ref()
+            .filter(|_| !incident.shadow)
+            .map_or(String::new(), |held| format!("; held back by {}", clean(&held.gate.to_string(), 300))),
     )
 }
 
@@ -165,7 +177,10 @@ fn tell(story: &Story) {
             What::Told { sinks, kind, reason } => {
                 format!("told     {} {} to {}", kind.as_str(), reason.as_str(), sinks.join(", "))
             }
-            What::NotTold { reason } => format!("not told {}", reason.as_str()),
+            What::NotTold { reason, held } => {
+                let by = held.as_ref().map_or(String::new(), |gate| format!(" by {}", clean(&gate.to_string(), 300)));
+                format!("not told {}{by}", reason.as_str())
+            }
         };
         lines.push((entry.at, text));
     }
@@ -220,7 +235,7 @@ async fn undelivered(store: &dyn Store, format: Format) -> Answer {
 }
 
 /// A command line has no sinks at hand; the daemon sends what the store holds.
-struct Nobody;
+pub(super) struct Nobody;
 
 #[async_trait]
 impl Post for Nobody {
@@ -241,6 +256,8 @@ async fn by_hand(store: &Arc<dyn Store>, loaded: config::Loaded, hand: &Hand, ac
     }
     let clock = Arc::new(SystemClock);
     let engine = Engine::new(Arc::new(loaded.policy), Arc::clone(store), clock, Arc::new(Nobody));
+    // A silence may end with the incident.
+    engine.refresh_gates().await?;
     let command = Command { incident: id.clone(), action, by: hand.by.clone(), why: hand.why.clone() };
     if engine.by_hand(&command).await? {
         talk(&format!("incident {id} {}", if action == Action::Resolve { "resolved" } else { "acknowledged" }));
@@ -250,7 +267,7 @@ async fn by_hand(store: &Arc<dyn Store>, loaded: config::Loaded, hand: &Hand, ac
     Ok(ExitStatus::NotFine)
 }
 
-fn json(value: &impl serde::Serialize) {
+pub(super) fn json(value: &impl serde::Serialize) {
     match serde_json::to_string(value) {
         Ok(text) => say(&text),
         Err(error) => talk(&format!("error: {error}")),

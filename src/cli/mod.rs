@@ -17,6 +17,7 @@ mod replay;
 mod run;
 mod schema;
 mod send_test;
+mod silence;
 
 /// Watches the AWS KMS keys that everything else hangs on, and tells the right people in time.
 #[derive(Debug, Parser)]
@@ -45,6 +46,8 @@ enum Command {
     SendTest(send_test::Args),
     /// List, show, acknowledge and resolve incidents.
     Incidents(incidents::Args),
+    /// Hold notifications back for a while: add, list and expire silences.
+    Silence(silence::Args),
     /// Ask a running daemon whether it is alive (for container health checks).
     Healthcheck(healthcheck::Args),
 }
@@ -126,6 +129,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => blocking(demo::run(args)),
         Command::SendTest(args) => blocking(send_test::run(args)),
         Command::Incidents(args) => blocking(incidents::run(args)),
+        Command::Silence(args) => blocking(silence::run(args)),
         Command::Healthcheck(args) => blocking(healthcheck::run(args)),
     };
     status.into()

@@ -3,6 +3,7 @@
 
 use crate::base::diagnostic::{Problem, did_you_mean};
 use crate::core::event::{FIELDS, field};
+use crate::core::inhibit::InhibitSpec;
 use crate::core::pattern::{Node, NodeKind};
 use crate::core::route::{KeysSpec, RouteSpec};
 use crate::core::rule::{RuleSpec, Severity};
@@ -43,9 +44,33 @@ pub(super) fn check_keys(keys: &KeysSpec, problems: &mut Vec<Problem>) {
     walk(&keys.matches, "", &mut |path, place, _| check_field(path, place, KEY_PLACE, &["key"], problems));
 }
 
-/// Fields that a route reads, and the values that can be checked: severities, states and rules.
+/// Fields that a route reads.
 pub(super) fn check_route(route: &RouteSpec, rules: &[&str], problems: &mut Vec<Problem>) {
-    let Some(pattern) = &route.matches else { return };
+    route.matches.iter().for_each(|pattern| check_incident_pattern(pattern, rules, problems));
+}
+
+/// Fields that an `[[inhibit]]` table reads, and what it can never do.
+pub(super) fn check_inhibit(spec: &InhibitSpec, rules: &[&str], problems: &mut Vec<Problem>) {
+    check_incident_pattern(&spec.source, rules, problems);
+    check_incident_pattern(&spec.target, rules, problems);
+    for path in &spec.equal {
+        let place = Node { span: path.span(), kind: NodeKind::Null };
+        check_field(path.get_ref(), &place, INCIDENT, &["key", "actor"], problems);
+    }
+    walk(&spec.target, "", &mut |path, _, value| {
+        let NodeKind::Array(items) = &value.kind else { return };
+        let critical = |item: &&Node| matches!(&item.kind, NodeKind::String(word) if word == "critical");
+        if let Some(item) = items.iter().find(critical).filter(|_| path == "severity") {
+            problems.push(
+                Problem::warning(item.span.clone(), "critical incidents are never held back by others")
+                    .hint("name lower severities here; a person may still silence a critical incident"),
+            );
+        }
+    });
+}
+
+/// Fields that a pattern over incidents reads, and the values that can be checked: severities, states and rules.
+pub fn check_incident_pattern(pattern: &Node, rules: &[&str], problems: &mut Vec<Problem>) {
     let severities = Severity::ALL.map(Severity::as_str);
     walk(pattern, "", &mut |path, place, value| {
         check_field(path, place, INCIDENT, &["key", "actor"], problems);

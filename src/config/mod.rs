@@ -24,12 +24,14 @@ use crate::base::diagnostic::{Diagnostic, Level, Problem};
 use crate::base::telemetry::LogConfig;
 use crate::core::access::{Trust, TrustSpec};
 use crate::core::decide::{EngineSettings, Policy};
+use crate::core::inhibit::InhibitSpec;
 use crate::core::route::{KeysSpec, RouteSpec};
 use crate::core::rule::{RuleFile, RuleSet, RuleSpec};
 use crate::{keys, queue, sink, store};
 use document::Document;
 use rules::Gathered;
 
+pub use fields::check_incident_pattern;
 pub use overrides::environment;
 pub use sections::{AdminConfig, DaemonConfig, EngineConfig, RuleOverride, RulesConfig};
 
@@ -52,6 +54,8 @@ pub struct Config {
     pub trust: TrustSpec,
     /// Which sinks hear of what: `[[routes]]`. Every route that matches adds its sinks.
     pub routes: Vec<RouteSpec>,
+    /// What is not told while something worse is open: `[[inhibit]]`.
+    pub inhibit: Vec<InhibitSpec>,
     /// Rules of your own: `[[rule]]`.
     pub rule: Vec<RuleSpec>,
     /// Which rules are in force.
@@ -121,6 +125,11 @@ pub fn load(path: &Path, env: impl IntoIterator<Item = (String, String)>) -> Res
         labels.extend(spec.compile().map_err(|found| problems.extend(found)));
         fields::check_keys(spec, &mut problems);
     }
+    let mut inhibit = Vec::new();
+    for spec in &config.inhibit {
+        inhibit.extend(spec.compile().map_err(|found| problems.extend(found)));
+        fields::check_inhibit(spec, &ids, &mut problems);
+    }
     problems.extend(references::check(&config, &document));
     if !problems.iter().any(|problem| problem.level == Level::Error) && gathered.diagnostics.is_empty() {
         problems.extend(references::reach(&config, &document, &gathered.rules));
@@ -142,6 +151,7 @@ pub fn load(path: &Path, env: impl IntoIterator<Item = (String, String)>) -> Res
         routes,
         labels,
         trust: config.trust.compile(),
+        inhibit,
         sinks: config.sinks.keys().cloned().collect(),
         engine: config.engine.settings(),
         legacy: Vec::new(),
@@ -163,6 +173,7 @@ pub fn load_rules(names: &[PathBuf]) -> Result<Loaded, Vec<Diagnostic>> {
         routes: Vec::new(),
         labels: Vec::new(),
         trust: Trust::default(),
+        inhibit: Vec::new(),
         sinks: Vec::new(),
         engine: EngineSettings::default(),
         legacy: Vec::new(),

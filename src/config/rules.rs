@@ -9,7 +9,7 @@ use super::document::Document;
 use super::fields;
 use super::sections::{RuleOverride, RulesConfig};
 use crate::base::diagnostic::{Diagnostic, Problem, did_you_mean};
-use crate::core::rule::{BUILTIN, Rule, RuleFile, RuleSpec, compile};
+use crate::core::rule::{BUILTIN, Mode, Rule, RuleFile, RuleSpec, compile};
 
 /// The rules in force and what was found on the way.
 #[derive(Debug, Default)]
@@ -101,6 +101,7 @@ fn gather(mut gathered: Gathered, texts: &[Text], configured: Option<Configured<
             book.add(spec, document, &mut gathered);
         }
         book.check_names(settings, document, &mut gathered.problems);
+        check_trials(&gathered.rules, document, &mut gathered.problems);
         if gathered.rules.is_empty() && gathered.diagnostics.is_empty() {
             gathered.problems.push(
                 Problem::warning(document.place(&["rules"]), "no rule is in force, so nothing will ever be told")
@@ -173,6 +174,11 @@ impl<'c> Book<'c> {
         let mut spec = spec.clone();
         spec.severity = change.severity.unwrap_or(spec.severity);
         spec.except.extend(change.except.iter().cloned());
+        if change.mode == Some(Mode::Live) {
+            spec.live_from = None;
+        }
+        spec.mode = change.mode.or(spec.mode);
+        spec.live_from = change.live_from.clone().or(spec.live_from);
         spec.resolve_after = change.resolve_after.clone().or(spec.resolve_after);
         spec.repeat = change.repeat.clone().or(spec.repeat);
         spec.runbook = change.runbook.clone().or(spec.runbook);
@@ -196,6 +202,24 @@ impl<'c> Book<'c> {
                     format!("there is no rule `{id}` to change"),
                 )
                 .hint(did_you_mean(id, &known, "known rules")),
+            );
+        }
+    }
+}
+
+/// A rule on trial has incidents under its own id. A rule that names this id as its family would share them.
+fn check_trials(rules: &[Arc<Rule>], document: &Document<'_>, problems: &mut Vec<Problem>) {
+    for trial in rules.iter().filter(|rule| rule.shadow.is_some()) {
+        if let Some(other) = rules.iter().find(|rule| rule.id != trial.id && rule.family == trial.id) {
+            problems.push(
+                Problem::error(
+                    document.place(&["rules"]),
+                    format!(
+                        "rule `{}` is in shadow mode, but rule `{}` names it as its incident family",
+                        trial.id, other.id
+                    ),
+                )
+                .hint("its alerts would change incidents that people are told of: give the family a name of its own"),
             );
         }
     }

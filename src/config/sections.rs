@@ -8,10 +8,11 @@ use serde::Deserialize;
 use serde_spanned::Spanned;
 
 use crate::base::diagnostic::Problem;
+use crate::base::moment::Moment;
 use crate::base::period::Period;
 use crate::core::decide::EngineSettings;
 use crate::core::pattern::Node;
-use crate::core::rule::Severity;
+use crate::core::rule::{Mode, Severity};
 
 /// `[rules]`: which rules are in force.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -41,6 +42,11 @@ impl Default for RulesConfig {
 pub struct RuleOverride {
     /// Another severity.
     pub severity: Option<Severity>,
+    /// Whether it is told, or on trial.
+    pub mode: Option<Mode>,
+    /// With `mode = "shadow"`: from this date on the rule is live by itself.
+    #[schemars(with = "Option<Moment>")]
+    pub live_from: Option<Spanned<Moment>>,
     /// Patterns to exempt, in addition to the rule's own.
     pub except: Vec<Node>,
     /// Another time after which the danger ends by itself.

@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::event::KeyRef;
+use super::hold::Held;
 use super::notification::{EventCard, Link};
 use super::rule::Severity;
 use super::window::WindowState;
@@ -43,6 +44,11 @@ impl Situation {
         Self { fingerprint, conditions: BTreeMap::new(), windows: BTreeMap::new(), incident: None }
     }
 
+    /// Whether its incident owes people something that is held back.
+    pub fn is_held(&self) -> bool {
+        self.incident.as_ref().is_some_and(|incident| incident.held.is_some())
+    }
+
     /// Whether any member rule's danger still stands.
     pub fn active(&self, now: Timestamp) -> bool {
         self.conditions.values().any(|condition| condition.active(now))
@@ -56,8 +62,8 @@ impl Situation {
         self.conditions.values().filter_map(|condition| condition.cleared_at(now)).max()
     }
 
-    /// When this situation next needs a look although nothing happens: a danger that ends by time, a repeat notice, or
-    /// something expected that did not come.
+    /// When this situation next needs a look although nothing happens: a danger that ends by time, a repeat notice,
+    /// something expected that did not come, or the end of what holds a notification back.
     pub fn next_due(&self) -> Option<Timestamp> {
         self.windows.values().filter_map(|window| window.due).chain(self.incident_due()).min()
     }
@@ -74,7 +80,9 @@ impl Situation {
         let repeat = (incident.state == State::Open)
             .then(|| incident.last_notified_at?.checked_add(incident.repeat?).ok())
             .flatten();
-        [ends, repeat].into_iter().flatten().min()
+        // What holds a notification back may end by itself.
+        let opens = incident.held.as_ref().and_then(|held| held.until);
+        [ends, repeat, opens].into_iter().flatten().min()
     }
 }
 
@@ -188,6 +196,30 @@ pub struct Incident {
     /// Happenings already counted, so that a second event that tells the same one is not; at most [`HAPPENINGS_MAX`].
     #[serde(default)]
     pub happenings: BTreeMap<String, Timestamp>,
+    /// What people were not told yet, and why.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub held: Option<Held>,
+    /// Its rule is on trial: recorded, told to nobody.
+    #[serde(default)]
+    pub shadow: bool,
+    /// Its rule was on trial when it opened, so that it may stand beside the incident that the rule would join now.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub began_in_shadow: bool,
+    /// When its severity last rose to critical.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rose_at: Option<Timestamp>,
+}
+
+impl Incident {
+    /// Whether it is about kmswatch itself; rules of the configuration may not use such a family.
+    pub fn is_own(&self) -> bool {
+        self.family.starts_with("kmswatch.")
+    }
+
+    /// Whether key details could not be looked up for the newest alert.
+    pub fn is_incomplete(&self) -> bool {
+        !self.marks.is_empty()
+    }
 }
 
 /// What a rule says on cards; kept, so that an incident can be told of after its rule is gone.

@@ -7,9 +7,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use serde_spanned::Spanned;
 
+use super::decide::value_at;
 use super::incident::Incident;
 use super::pattern::{Node, NodeKind, Pattern};
 use super::rule::Severity;
+use super::silence::Holds;
 use crate::base::diagnostic::Problem;
 
 /// One `[[routes]]` table. Every route that matches adds its sinks.
@@ -41,14 +43,15 @@ pub struct KeysSpec {
 /// A compiled route.
 #[derive(Debug)]
 pub struct Route {
-    matches: Option<Condition>,
+    matches: Option<IncidentPattern>,
     pub sinks: Vec<String>,
     stop: bool,
 }
 
-/// A pattern, and what is left of it when key details could not be looked up; `None` there means: nothing but such details was asked.
+/// A pattern over the incident document, and what is left of it when key details could not be looked up; `None` there
+/// means: nothing but such details was asked.
 #[derive(Debug)]
-struct Condition {
+pub struct IncidentPattern {
     exact: Pattern,
     relaxed: Option<Pattern>,
     reads_details: bool,
@@ -80,17 +83,48 @@ impl RouteSpec {
     pub fn compile(&self) -> Result<Route, Vec<Problem>> {
         let matches = match &self.matches {
             None => None,
-            Some(node) => {
-                let exact = compile(node)?;
-                let node = node.opened().map_err(|error| vec![Problem::error(node.span.clone(), error.to_string())])?;
-                let relaxed_node = relax(&node, &mut Vec::new());
-                let reads_details = relaxed_node.as_ref() != Some(&*node);
-                let relaxed = relaxed_node.as_ref().map(compile).transpose()?;
-                Some(Condition { exact, relaxed, reads_details })
-            }
+            Some(node) => Some(IncidentPattern::compile(node)?),
         };
         Ok(Route { matches, sinks: self.sinks.iter().map(|s| s.get_ref().clone()).collect(), stop: self.stop })
     }
+}
+
+impl IncidentPattern {
+    /// # Errors
+    /// Everything wrong with it.
+    pub fn compile(node: &Node) -> Result<Self, Vec<Problem>> {
+        let exact = compile(node)?;
+        let node = node.opened().map_err(|error| vec![Problem::error(node.span.clone(), error.to_string())])?;
+        let relaxed_node = relax(&node, &mut Vec::new());
+        let reads_details = relaxed_node.as_ref() != Some(&*node);
+        let relaxed = relaxed_node.as_ref().map(compile).transpose()?;
+        Ok(Self { exact, relaxed, reads_details })
+    }
+
+    /// For what holds notifications back: a value that could not be looked up counts as not matching.
+    pub fn holds(&self, document: &Value, incomplete: bool) -> Holds {
+        let unknown = incomplete && self.reads_details && reads_unknown(&self.exact, document);
+        match (unknown, self.exact.matches(document)) {
+            (false, true) => Holds::Yes,
+            (true, _) if self.relaxed.as_ref().is_none_or(|pattern| pattern.matches(document)) => Holds::Unsure,
+            _ => Holds::No,
+        }
+    }
+
+    /// Whether it asks for one of these members.
+    pub fn reads(&self, members: &[&str]) -> bool {
+        self.exact.paths().iter().any(|path| path.split('.').next().is_some_and(|first| members.contains(&first)))
+    }
+}
+
+/// Whether a pattern reads a looked-up value that the document lacks.
+pub(super) fn reads_unknown(pattern: &Pattern, document: &Value) -> bool {
+    pattern.paths().iter().any(|path| {
+        let mut parts = path.split('.');
+        parts.next() == Some("key")
+            && parts.next().is_some_and(|member| LOOKED_UP.contains(&member))
+            && value_at(document, path).is_none()
+    })
 }
 
 impl KeysSpec {

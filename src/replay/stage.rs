@@ -93,6 +93,7 @@ impl<'p> Stage<'p> {
         let snapshot = Snapshot {
             seen: reads.events.iter().filter(|id| self.seen.contains(id)).cloned().collect(),
             situations: self.of(&reads.fingerprints),
+            ..Snapshot::default()
         };
         let decision = decide::decide(self.policy, &evaluations, &snapshot, now);
         self.take(decision, now, Some(&event), say)
@@ -115,7 +116,7 @@ impl<'p> Stage<'p> {
             if page.is_empty() {
                 continue;
             }
-            let snapshot = Snapshot { situations: self.of(&page), seen: HashSet::new() };
+            let snapshot = Snapshot { situations: self.of(&page), ..Snapshot::default() };
             let decision = decide::tick(self.policy, &snapshot, now);
             self.take(decision, now, None, say)?;
         }
@@ -184,7 +185,7 @@ impl<'p> Stage<'p> {
         use decide::{NotTold, What};
         match what {
             What::Transition { from: None, .. } => self.incidents += 1,
-            What::NotTold { reason: NotTold::NoRoute } => self.unrouted += 1,
+            What::NotTold { reason: NotTold::NoRoute, .. } => self.unrouted += 1,
             _ => {}
         }
     }
@@ -251,7 +252,7 @@ fn alert_line(alert: &decide::AlertEntry, event: Option<&Event>, incident_key: O
         account: card.account.clone(),
         region: card.region.clone(),
         fingerprint: alert.fingerprint.clone(),
-        shadow: false,
+        shadow: alert.shadow,
         incident: alert.incident.clone(),
     }
 }

@@ -4,6 +4,7 @@ mod deciding;
 mod delivering;
 pub(super) mod fixture;
 mod keeping;
+mod silencing;
 
 use std::sync::Arc;
 
@@ -79,6 +80,12 @@ macro_rules! suite {
                 forgetting_is_done_in_bounded_steps,
                 deliveries_of_a_removed_sink_are_dead,
                 a_probe_answers;
+            silencing:
+                a_silence_is_kept_and_ends,
+                whoever_ended_a_silence_has_the_last_word,
+                ended_silences_are_forgotten,
+                held_situations_come_in_pages,
+                situations_are_read_by_name;
         }
     };
     ($($part:ident: $($name:ident),+;)+) => { $($(

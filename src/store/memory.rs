@@ -12,13 +12,14 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::{
-    Decide, Delivery, DeliveryState, Forgotten, IncidentFilter, Leased, Retention, Settlement, Stats, Store,
-    StoreError, StoreErrorKind, Story, StoryDelivery,
+    Decide, Delivery, DeliveryState, Forgotten, IncidentFilter, Leased, Retention, SILENCES_MAX, Settlement, Stats,
+    Store, StoreError, StoreErrorKind, Story, StoryDelivery,
 };
 use crate::core::access::{History, Lesson};
 use crate::core::decide::{Decision, ReadSet};
 use crate::core::event::KeyRef;
 use crate::core::incident::{Fingerprint, Incident, Situation, State as IncidentState};
+use crate::core::silence::Silence;
 use state::State;
 
 /// Deliveries that wait at the same time.
@@ -125,6 +126,31 @@ impl Store for MemoryStore {
                 && situation.incident.as_ref().is_some_and(|incident| incident.state != IncidentState::Resolved)
         });
         Ok(open.take(limit).cloned().collect())
+    }
+
+    async fn held_situations(&self, after: Option<&Fingerprint>, limit: usize) -> Result<Vec<Situation>, StoreError> {
+        let state = self.lock();
+        let held = state
+            .situations
+            .values()
+            .map(|kept| &kept.situation)
+            .filter(|situation| after.is_none_or(|after| situation.fingerprint > *after) && situation.is_held());
+        Ok(held.take(limit).cloned().collect())
+    }
+
+    async fn situations(&self, wanted: &[Fingerprint]) -> Result<Vec<Situation>, StoreError> {
+        let state = self.lock();
+        Ok(wanted.iter().filter_map(|print| Some(state.situations.get(print)?.situation.clone())).collect())
+    }
+
+    async fn silences(&self, in_force: Option<Timestamp>) -> Result<Vec<Silence>, StoreError> {
+        let state = self.lock();
+        let mut found: Vec<&Silence> =
+            state.silences.values().filter(|silence| in_force.is_none_or(|now| silence.in_force(now))).collect();
+        if in_force.is_none() {
+            found.sort_by(|a, b| b.end().cmp(&a.end()).then_with(|| a.id.cmp(&b.id)));
+        }
+        Ok(found.into_iter().take(SILENCES_MAX).cloned().collect())
     }
 
     async fn deliveries(&self, states: &[DeliveryState], limit: usize) -> Result<Vec<Delivery>, StoreError> {

@@ -35,6 +35,7 @@ use crate::core::event::KeyRef;
 use crate::core::incident::{Fingerprint, Incident, Situation};
 use crate::core::notification::Notification;
 use crate::core::rule::Severity;
+use crate::core::silence::Silence;
 
 pub use config::Config;
 
@@ -71,6 +72,9 @@ pub fn hold(config: &Config) -> Result<Hold, StoreError> {
 /// began, and how it stands. The same of its history. An incident that never ends must not fill the disk.
 const FIRST_KEPT: usize = 100;
 const NEWEST_KEPT: usize = 900;
+
+/// More silences than anybody can oversee.
+pub const SILENCES_MAX: usize = 1000;
 
 /// Why deliveries of a sink that is no longer configured are dead.
 const SINK_REMOVED: &str = "the sink is no longer configured";
@@ -136,6 +140,25 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// The store could not be read.
     async fn open_situations(&self, after: Option<&Fingerprint>, limit: usize) -> Result<Vec<Situation>, StoreError>;
+
+    /// Situations whose incident owes people something that is held back, in fingerprint order, after `after`; at most `limit`.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    async fn held_situations(&self, after: Option<&Fingerprint>, limit: usize) -> Result<Vec<Situation>, StoreError>;
+
+    /// Those of these situations that there are.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    async fn situations(&self, wanted: &[Fingerprint]) -> Result<Vec<Situation>, StoreError>;
+
+    /// Silences: those in force at a time, by id, or all that are kept, the one that ends last first. At most 1000. They are
+    /// stored as part of decisions; one that has ended before its time never changes again.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    async fn silences(&self, in_force: Option<Timestamp>) -> Result<Vec<Silence>, StoreError>;
 
     /// Deliveries in one of `states`, oldest first.
     ///

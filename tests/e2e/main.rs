@@ -25,5 +25,6 @@ mod kill;
 mod memory;
 mod metrics;
 mod outage;
+mod silence;
 mod stopping;
 mod story;

@@ -18,7 +18,7 @@ fn everything() -> String {
         decoded("call", 10);
         unmatched(8);
         undecodable("not_json");
-        alert("key-disabled", "critical");
+        alert("key-disabled", "critical", "live");
         duplicate();
         incident_opened("critical");
         incident_resolved();

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::fold::Desk;
 use super::{Decision, Policy, Snapshot};
-use crate::core::incident::{Fingerprint, Situation, State};
+use crate::core::incident::{Fingerprint, Incident, Situation, State};
 use crate::core::notification::Reason;
 use crate::core::pattern::{Node, Pattern};
 use crate::core::rule::RuleSet;
@@ -34,7 +34,7 @@ pub fn legacy_resolves<'a>(rules: &RuleSet, open: impl IntoIterator<Item = &'a S
             let Some(source) = &condition.resolve else { continue };
             let current = rules.get(id).is_some_and(|rule| {
                 rule.resolve_source.as_ref() == Some(source)
-                    && rule.family == incident.family
+                    && rule.families().any(|family| family == incident.family)
                     && rule.group_by == condition.group_by
             });
             if current {
@@ -68,7 +68,7 @@ pub fn adopt(policy: &Policy, snapshot: &Snapshot, now: Timestamp) -> Decision {
             let spoken_for = if incident.family.starts_with(super::own::PREFIX) {
                 incident.latest.details.get("sink").is_none_or(|sink| policy.sinks.contains(sink))
             } else {
-                spoken_for(policy, &situation, &incident.family, now)
+                spoken_for(policy, &situation, &incident, now)
             };
             if incident.state != State::Resolved && !spoken_for {
                 for condition in situation.conditions.values_mut() {
@@ -76,6 +76,7 @@ pub fn adopt(policy: &Policy, snapshot: &Snapshot, now: Timestamp) -> Decision {
                 }
                 desk.resolve(&mut incident, now, Reason::RuleGone, None);
             }
+            desk.look_again(&mut incident);
             situation.incident = Some(incident);
         }
         desk.put(situation);
@@ -83,9 +84,13 @@ pub fn adopt(policy: &Policy, snapshot: &Snapshot, now: Timestamp) -> Decision {
     desk.finish()
 }
 
-/// Whether some standing danger still has its rule, in the same family and grouping.
-fn spoken_for(policy: &Policy, situation: &Situation, family: &str, now: Timestamp) -> bool {
+/// Whether some standing danger still has its rule, in the same family and grouping. What a rule found on trial it may have
+/// found under its own name.
+fn spoken_for(policy: &Policy, situation: &Situation, incident: &Incident, now: Timestamp) -> bool {
     situation.conditions.iter().filter(|(_, condition)| condition.active(now)).any(|(id, condition)| {
-        policy.rules.get(id).is_some_and(|rule| rule.family == family && rule.group_by == condition.group_by)
+        policy.rules.get(id).is_some_and(|rule| {
+            let own = incident.began_in_shadow && rule.id == incident.family;
+            (own || rule.families().any(|family| family == incident.family)) && rule.group_by == condition.group_by
+        })
     })
 }

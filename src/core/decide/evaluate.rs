@@ -12,9 +12,8 @@ use super::{Policy, ReadSet};
 use crate::core::event::{Event, EventId, FactKind, KeyRef};
 use crate::core::incident::Fingerprint;
 use crate::core::notification::{EventCard, Link};
-use crate::core::pattern::Pattern;
 use crate::core::render;
-use crate::core::route::LOOKED_UP;
+use crate::core::route::reads_unknown;
 use crate::core::rule::window::Window;
 use crate::core::rule::{Rule, Severity, Texts, escalate};
 use crate::core::window::Part;
@@ -184,26 +183,26 @@ pub fn evaluate(policy: &Policy, prepared: &Prepared, now: Timestamp) -> Evaluat
     let (mut alerts, mut steps, mut clears) = (Vec::new(), Vec::new(), Vec::new());
     for rule in policy.rules.candidates(document) {
         if rule.matches.matches(document) && !excepted(rule, document, incomplete) {
-            let print = fingerprint(&rule.family, &rule.group_by, document);
-            if let Some(clear) = recovered(policy, rule, prepared, &print) {
-                clears.push(clear);
+            let print = fingerprint(rule.family_at(event.time.min(now)), &rule.group_by, document);
+            if let Some(clear) = recovered(policy, rule, prepared) {
+                clears.extend(rule.families().map(|family| clear(fingerprint(family, &rule.group_by, document))));
             }
             alerts.push(Candidate::of(rule, document, print));
         }
         for (step, pattern) in rule.window.iter().flat_map(Window::steps) {
             if pattern.matches(document) {
-                let fingerprint = fingerprint(&rule.family, &rule.group_by, document);
+                let fingerprint = fingerprint(rule.family_at(event.time.min(now)), &rule.group_by, document);
                 steps.push(Step { rule: Arc::clone(rule), fingerprint, part: Part::Step(step) });
             }
         }
         if rule.resolve.as_ref().is_some_and(|resolve| resolve.matches(document)) {
-            clears.push(Clear {
+            clears.extend(rule.families().map(|family| Clear {
                 rule: rule.id.clone(),
-                fingerprint: fingerprint(&rule.family, &rule.group_by, document),
+                fingerprint: fingerprint(family, &rule.group_by, document),
                 at: event.time,
                 by_lookup: false,
                 only_for: None,
-            });
+            }));
         }
     }
     for legacy in &policy.legacy {
@@ -240,18 +239,8 @@ fn excepted(rule: &Rule, document: &Value, incomplete: bool) -> bool {
     rule.except.iter().any(|except| except.matches(document) && !(incomplete && reads_unknown(except, document)))
 }
 
-/// Whether a pattern reads a looked-up value that the document lacks.
-fn reads_unknown(pattern: &Pattern, document: &Value) -> bool {
-    pattern.paths().iter().any(|path| {
-        let mut parts = path.split('.');
-        parts.next() == Some("key")
-            && parts.next().is_some_and(|member| LOOKED_UP.contains(&member))
-            && value_at(document, path).is_none()
-    })
-}
-
 /// KMS itself says that the danger is past, in a lookup made well after the event.
-fn recovered(policy: &Policy, rule: &Rule, prepared: &Prepared, print: &Fingerprint) -> Option<Clear> {
+fn recovered(policy: &Policy, rule: &Rule, prepared: &Prepared) -> Option<impl Fn(Fingerprint) -> Clear> {
     let LookedUp { state, read_at } = prepared.looked_up.as_ref()?;
     let settled = read_at.checked_sub(policy.engine.settle).ok()?;
     let pattern = rule.recovered.as_ref().filter(|_| prepared.event.time < settled)?;
@@ -259,14 +248,11 @@ fn recovered(policy: &Policy, rule: &Rule, prepared: &Prepared, print: &Fingerpr
     let mut document = prepared.event.document.clone();
     document.as_object_mut()?.entry("key").or_insert_with(|| Value::Object(Map::new()));
     document.get_mut("key")?.as_object_mut()?.insert("state".to_owned(), Value::String(state.clone()));
-    pattern.matches(&document).then(|| Clear {
-        rule: rule.id.clone(),
-        fingerprint: print.clone(),
-        // Of what happened shortly before it was read, KMS may not know yet: it speaks of the time before that.
-        at: settled,
-        by_lookup: true,
-        only_for: None,
-    })
+    let id = rule.id.clone();
+    // Of what happened shortly before it was read, KMS may not know yet: it speaks of the time before that.
+    let clear =
+        move |fingerprint| Clear { rule: id.clone(), fingerprint, at: settled, by_lookup: true, only_for: None };
+    pattern.matches(&document).then_some(clear)
 }
 
 fn same(event: &Event) -> Option<Same> {

@@ -12,6 +12,7 @@ use crate::core::event::EventId;
 use crate::core::incident::{ACTORS_MAX, Fingerprint, HAPPENINGS_MAX, Incident, Situation, State, Voice};
 use crate::core::notification::{Kind, Link, Reason};
 use crate::core::rule::{Rule, Severity, escalate};
+use crate::core::silence::Silence;
 
 /// Two events that tell one fact come this close together.
 const SAME_FACT_WITHIN: SignedDuration = SignedDuration::from_mins(15);
@@ -55,15 +56,25 @@ impl Joining {
 pub(super) struct Desk<'a> {
     pub(super) policy: &'a Policy,
     pub(super) now: Timestamp,
-    snapshot: &'a Snapshot,
-    working: HashMap<Fingerprint, Situation>,
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) working: HashMap<Fingerprint, Situation>,
+    /// Silences that this decision changes.
+    pub(super) silences: BTreeMap<String, Silence>,
     seen: HashSet<EventId>,
     pub(super) decision: Decision,
 }
 
 impl<'a> Desk<'a> {
     pub(super) fn new(policy: &'a Policy, snapshot: &'a Snapshot, now: Timestamp) -> Self {
-        Self { policy, now, snapshot, working: HashMap::new(), seen: HashSet::new(), decision: Decision::default() }
+        Self {
+            policy,
+            now,
+            snapshot,
+            working: HashMap::new(),
+            silences: BTreeMap::new(),
+            seen: HashSet::new(),
+            decision: Decision::default(),
+        }
     }
 
     /// Takes a situation to work on; [`Desk::put`] brings it back.
@@ -84,6 +95,7 @@ impl<'a> Desk<'a> {
             self.working.into_values().filter(|s| self.snapshot.situations.get(&s.fingerprint) != Some(s)).collect();
         changed.sort_by(|a, b| a.fingerprint.cmp(&b.fingerprint));
         self.decision.situations = changed;
+        self.decision.silences = self.silences.into_values().collect();
         self.decision
     }
 
@@ -109,6 +121,9 @@ impl<'a> Desk<'a> {
         self.overdue(fingerprint);
         let mut situation = self.take(fingerprint);
         self.lapse(&mut situation);
+        if let Some(incident) = &mut situation.incident {
+            self.look_again(incident);
+        }
         if let Some(incident) = situation.incident.as_mut().filter(|incident| incident.state == State::Open)
             && repeat_due(incident, self.now)
         {
@@ -160,6 +175,7 @@ impl<'a> Desk<'a> {
         let mut situation = self.take(fingerprint);
         self.lapse(&mut situation);
         let mut joining: Option<Joining> = None;
+        let now = self.now;
         for (candidate, evaluation) in &alerts {
             let at = evaluation.event.time;
             endanger(&mut situation, &candidate.rule, at);
@@ -169,7 +185,12 @@ impl<'a> Desk<'a> {
             let mut one = joining.take().unwrap_or_else(|| {
                 let incident = match situation.incident.take() {
                     Some(known) if joins(&known, at, self.policy.engine.reopen_within) => known,
-                    known => open(candidate, evaluation, known.map_or(1, |k| k.episode + 1)),
+                    known => {
+                        let mut new = open(candidate, evaluation, known.map_or(1, |k| k.episode + 1));
+                        candidate.rule.family_at(at.min(now)).clone_into(&mut new.family);
+                        new.began_in_shadow = candidate.rule.in_shadow(now);
+                        new
+                    }
                 };
                 Joining::new(incident)
             });
@@ -188,6 +209,7 @@ impl<'a> Desk<'a> {
                 rule: candidate.rule.id.clone(),
                 severity: candidate.severity,
                 event: evaluation.event.clone(),
+                shadow: candidate.rule.in_shadow(now),
             });
             joining = Some(one);
         }
@@ -200,6 +222,7 @@ impl<'a> Desk<'a> {
     /// Says what alerts that joined at once mean for the incident.
     fn conclude(&mut self, situation: &Situation, joined: Joining) -> Incident {
         let Joining { mut incident, fresh, before, merged, notice, incomplete } = joined;
+        self.note_shadow(&mut incident);
         let active = situation.active(self.now);
         let resolved = incident.state == State::Resolved;
         // The second telling of a fact may be newer than the clearance of the first: then the danger stands.
@@ -216,6 +239,8 @@ impl<'a> Desk<'a> {
             incident.resolved_at = situation.cleared_at(self.now).or(incident.resolved_at);
             self.not_told(&incident, NotTold::Outdated);
         }
+        // What is known now may not be what is held back.
+        self.look_again(&mut incident);
         incident
     }
 
@@ -243,6 +268,9 @@ impl<'a> Desk<'a> {
     /// An alert whose danger stands: open, open again, escalate, or say nothing new.
     fn standing(&mut self, incident: &mut Incident, fresh: bool, before: Before, incomplete: bool) {
         let state = before.state;
+        if !fresh && incident.severity > before.severity && incident.severity == Severity::Critical {
+            incident.rose_at = Some(self.now);
+        }
         if fresh || state == State::Resolved {
             let reason = if fresh { Reason::Opened } else { Reason::Reopened };
             incident.resolved_at = None;
@@ -337,6 +365,7 @@ impl<'a> Desk<'a> {
 
     /// Makes the deliveries of one notification, or records why there are none.
     pub(super) fn tell(&mut self, incident: &mut Incident, telling: Telling) {
+        let Some(telling) = self.pass(incident, telling) else { return };
         match notify::tell(self.policy, incident, telling, self.now) {
             Ok((deliveries, what)) => {
                 self.decision.deliveries.extend(deliveries);
@@ -347,10 +376,10 @@ impl<'a> Desk<'a> {
     }
 
     fn not_told(&mut self, incident: &Incident, reason: NotTold) {
-        self.history(incident, What::NotTold { reason });
+        self.history(incident, What::NotTold { reason, held: None });
     }
 
-    fn history(&mut self, incident: &Incident, what: What) {
+    pub(super) fn history(&mut self, incident: &Incident, what: What) {
         self.decision.history.push(HistoryEntry {
             at: self.now,
             fingerprint: incident.fingerprint.clone(),
@@ -428,6 +457,10 @@ fn open(candidate: &Candidate, evaluation: &Evaluation, episode: u32) -> Inciden
         links: evaluation.links.clone(),
         watching: BTreeSet::new(),
         happenings: BTreeMap::new(),
+        held: None,
+        shadow: false,
+        began_in_shadow: false,
+        rose_at: None,
     }
 }
 

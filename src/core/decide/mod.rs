@@ -7,6 +7,7 @@
 mod adopt;
 mod evaluate;
 mod fold;
+mod gate;
 mod hand;
 mod notify;
 mod own;
@@ -15,6 +16,7 @@ mod several;
 mod tests;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -23,13 +25,18 @@ use serde_json::Value;
 use super::access::Trust;
 use super::decode::Peek;
 use super::event::EventId;
+use super::hold::Gate;
 use super::incident::{Fingerprint, Situation, State};
+use super::inhibit::Inhibit;
 use super::notification::{EventCard, Kind, Notification, Reason};
 use super::route::{KeyLabels, Route};
 use super::rule::{RuleSet, Severity};
+use super::silence::Silence;
 
 pub use adopt::{LegacyResolve, adopt, legacy_resolves};
+pub(crate) use evaluate::value_at;
 pub use evaluate::{Candidate, Evaluation, LookedUp, Prepared, Step, evaluate, fingerprint};
+pub use gate::{Gates, begin_silence, settle_silences};
 pub use hand::{Action, Command, by_hand};
 pub use own::{OwnSubject, own_clear, own_danger, own_notification};
 
@@ -41,6 +48,7 @@ pub struct Policy {
     pub labels: Vec<KeyLabels>,
     /// Who belongs to us.
     pub trust: Trust,
+    pub inhibit: Vec<Inhibit>,
     /// Names of all configured sinks.
     pub sinks: Vec<String>,
     pub engine: EngineSettings,
@@ -67,6 +75,7 @@ impl Policy {
             routes: vec![],
             labels: vec![],
             trust: self.trust.clone(),
+            inhibit: vec![],
             sinks: self.sinks.clone(),
             engine: self.engine,
             legacy: vec![],
@@ -117,6 +126,8 @@ pub struct Snapshot {
     /// Those of the asked events that were seen before.
     pub seen: HashSet<EventId>,
     pub situations: HashMap<Fingerprint, Situation>,
+    /// What may hold notifications back; none of it is read from the state above.
+    pub gates: Arc<Gates>,
 }
 
 /// Everything that has to be stored, and the reason for each.
@@ -132,6 +143,8 @@ pub struct Decision {
     pub history: Vec<HistoryEntry>,
     /// What goes to the outbox, in order. A (sink, notification id) that is already there is left alone.
     pub deliveries: Vec<NewDelivery>,
+    /// New values of silences; one that has ended in the store stays as it is.
+    pub silences: Vec<Silence>,
 }
 
 impl Decision {
@@ -142,6 +155,7 @@ impl Decision {
             && self.alerts.is_empty()
             && self.history.is_empty()
             && self.deliveries.is_empty()
+            && self.silences.is_empty()
     }
 }
 
@@ -153,6 +167,9 @@ pub struct AlertEntry {
     pub rule: String,
     pub severity: Severity,
     pub event: EventCard,
+    /// The rule was on trial.
+    #[serde(default)]
+    pub shadow: bool,
 }
 
 /// One line of an incident's history: a transition, a notification, or the reason why there was none.
@@ -183,6 +200,9 @@ pub enum What {
     },
     NotTold {
         reason: NotTold,
+        /// What holds it, or held it when the incident was over.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        held: Option<Gate>,
     },
 }
 
@@ -200,6 +220,12 @@ pub enum NotTold {
     Outdated,
     /// Another event told the same fact.
     SameFact,
+    /// A person's silence holds it.
+    Silenced,
+    /// Another incident, which is open, holds it.
+    Inhibited,
+    /// The rule is on trial.
+    Shadow,
 }
 
 impl NotTold {
@@ -210,6 +236,9 @@ impl NotTold {
             Self::NeverTold => "never_told",
             Self::Outdated => "outdated",
             Self::SameFact => "same_fact",
+            Self::Silenced => "silenced",
+            Self::Inhibited => "inhibited",
+            Self::Shadow => "shadow",
         }
     }
 }

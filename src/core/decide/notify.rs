@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::{NewDelivery, NotTold, Policy, What};
+use crate::core::hold::weight;
 use crate::core::incident::Incident;
 use crate::core::notification::{EventCard, IncidentCard, Kind, Notification, Reason};
 use crate::core::route;
@@ -14,6 +15,8 @@ pub(super) struct Telling {
     audience: Audience,
     /// The event to show, where it is not the newest alert's: the one that resolved.
     pub(super) event: Option<EventCard>,
+    /// What a reader must know of how it comes.
+    pub(super) remarks: Vec<String>,
 }
 
 enum Audience {
@@ -25,11 +28,25 @@ enum Audience {
 
 impl Telling {
     pub(super) fn routed(kind: Kind, reason: Reason, incomplete: bool) -> Self {
-        Self { kind, reason, audience: Audience::Routed { incomplete }, event: None }
+        Self { kind, reason, audience: Audience::Routed { incomplete }, event: None, remarks: vec![] }
     }
 
     pub(super) fn told(kind: Kind, reason: Reason) -> Self {
-        Self { kind, reason, audience: Audience::Told, event: None }
+        Self { kind, reason, audience: Audience::Told, event: None, remarks: vec![] }
+    }
+
+    /// The same as it would have been told at its time.
+    pub(super) fn of(kind: Kind, reason: Reason, incomplete: bool) -> Self {
+        let news = kind == Kind::Trigger || matches!(reason, Reason::Escalated | Reason::NewDanger);
+        if news { Self::routed(kind, reason, incomplete) } else { Self::told(kind, reason) }
+    }
+
+    /// Takes over what was held back, if that tells more.
+    pub(super) fn join(&mut self, kind: Kind, reason: Reason, incomplete: bool) {
+        if weight(kind, reason) > weight(self.kind, self.reason) {
+            let Self { event, remarks, .. } = std::mem::replace(self, Self::of(kind, reason, incomplete));
+            (self.event, self.remarks) = (event, remarks);
+        }
     }
 }
 
@@ -40,7 +57,7 @@ pub(super) fn tell(
     telling: Telling,
     now: Timestamp,
 ) -> Result<(Vec<NewDelivery>, What), NotTold> {
-    let mut remarks = Vec::new();
+    let mut remarks = telling.remarks;
     if let Audience::Routed { incomplete } = telling.audience {
         let routed = route::route(&policy.routes, &policy.sinks, incident, incomplete);
         if routed.unsure {

@@ -97,6 +97,7 @@ impl OwnSubject {
             },
             recovered: None,
             notice: false,
+            shadow: None,
             family: format!("{PREFIX}{id}"),
             group_by: vec![],
             repeat: None,

@@ -1,5 +1,6 @@
 //! Stories: events in, situations and notifications out.
 
+mod gates;
 mod late;
 mod several;
 
@@ -32,6 +33,7 @@ fn policy_with(rules: Vec<Arc<Rule>>, routes: &str) -> Policy {
         routes: routes.routes.iter().map(|r| r.compile().unwrap()).collect(),
         labels: vec![],
         trust: Trust::default(),
+        inhibit: vec![],
         sinks: vec!["pager".into(), "chat".into()],
         engine: EngineSettings::default(),
         legacy: vec![],
@@ -135,6 +137,7 @@ impl World {
                 .filter(|(_, s)| s.next_due().is_some_and(|due| due <= now))
                 .map(|(f, s)| (f.clone(), s.clone()))
                 .collect(),
+            gates: Arc::clone(&self.snapshot.gates),
             ..Snapshot::default()
         };
         let decision = tick(policy, &due, now);
@@ -362,7 +365,7 @@ fn a_new_actor_and_a_repeat_are_told_again_and_the_rest_is_not() {
     world.feed(&policy, &[call("DisableKey", 0, json!({}))], at(1));
     let decision = world.feed(&policy, &[call("DisableKey", 10, json!({}))], at(11));
     assert!(decision.deliveries.is_empty());
-    assert!(matches!(decision.history.last().unwrap().what, What::NotTold { reason: NotTold::NothingNew }));
+    assert!(matches!(decision.history.last().unwrap().what, What::NotTold { reason: NotTold::NothingNew, .. }));
     let bob = json!({ "userIdentity": { "type": "IAMUser", "arn": "arn:aws:iam::111122223333:user/bob" } });
     world.feed(&policy, &[call("DisableKey", 20, bob)], at(21));
     assert_eq!(world.heard()[2..], ["chat update new_actor", "pager update new_actor"]);
@@ -543,7 +546,7 @@ fn a_far_older_alert_joins_without_opening_anything() {
     let told = world.told.len();
     let decision = world.feed(&policy, &[call("DisableKey", 500, json!({}))], at(9000));
     assert_eq!(world.told.len(), told);
-    assert!(matches!(decision.history.last().unwrap().what, What::NotTold { reason: NotTold::Outdated }));
+    assert!(matches!(decision.history.last().unwrap().what, What::NotTold { reason: NotTold::Outdated, .. }));
     assert_eq!(world.only().opened_at, at(500));
 }
 

@@ -3,6 +3,7 @@
 mod builtin;
 pub mod escalate;
 pub mod index;
+mod shadow;
 pub mod spec;
 pub mod template;
 pub mod window;
@@ -21,6 +22,7 @@ use template::Templates;
 use window::Window;
 
 pub use builtin::{BUILTIN, RuleFile, builtin};
+pub use shadow::{Mode, Shadow};
 pub use spec::{RuleSpec, compile};
 pub use template::Texts;
 
@@ -74,6 +76,8 @@ pub struct Rule {
     pub recovered: Option<Pattern>,
     /// A happening, not a condition: told once, never open.
     pub notice: bool,
+    /// Set for a rule on trial, also after it went live by itself.
+    pub shadow: Option<Shadow>,
     /// The incident family: the rule's own id unless it names one.
     pub family: String,
     /// Dotted paths whose values separate incidents.

@@ -7,8 +7,9 @@ use serde_spanned::Spanned;
 use super::escalate::{self, EscalateSpec};
 use super::template::{self, Templates};
 use super::window::{self, AbsentSpec, NewValueSpec, SequenceSpec, ThresholdSpec};
-use super::{Rule, Severity};
+use super::{Mode, Rule, Severity, shadow};
 use crate::base::diagnostic::Problem;
+use crate::base::moment::Moment;
 use crate::base::period::Period;
 use crate::core::event::FIELDS;
 use crate::core::pattern::{Node, Pattern};
@@ -53,6 +54,11 @@ pub struct RuleSpec {
     #[serde(default)]
     #[schemars(with = "bool")]
     pub notice: Option<Spanned<bool>>,
+    /// `shadow` records alerts and incidents and tells nobody: a rule on trial. `live` is the default.
+    pub mode: Option<Mode>,
+    /// With `mode = "shadow"`: from this date on the rule is live by itself; what is open then is told then.
+    #[schemars(with = "Option<Moment>")]
+    pub live_from: Option<Spanned<Moment>>,
     /// Rules that name the same incident family share one incident per group; it resolves when all have cleared.
     #[schemars(with = "Option<String>")]
     pub incident: Option<Spanned<String>>,
@@ -122,6 +128,7 @@ pub fn compile(spec: &RuleSpec) -> Result<Rule, Vec<Problem>> {
     let notice = spec.notice.as_ref().is_some_and(|n| *n.get_ref());
     check_words(spec, &mut problems);
     check_end(spec, notice, &mut problems);
+    let shadow = shadow::compile(spec, &mut problems);
     for path in &spec.group_by {
         check_path(path, &mut problems);
     }
@@ -155,6 +162,7 @@ pub fn compile(spec: &RuleSpec) -> Result<Rule, Vec<Problem>> {
         resolve_after: spec.resolve_after.as_ref().map(|p| p.get_ref().signed()),
         recovered,
         notice,
+        shadow,
         family: spec.incident.as_ref().unwrap_or(&spec.id).get_ref().clone(),
         group_by: spec.group_by.iter().map(|p| p.get_ref().clone()).collect(),
         repeat: spec.repeat.as_ref().map(|p| p.get_ref().signed()),

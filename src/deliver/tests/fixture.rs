@@ -130,6 +130,10 @@ pub(super) fn incident(n: u32, told: &[&str]) -> Incident {
         links: vec![],
         watching: BTreeSet::new(),
         happenings: BTreeMap::new(),
+        held: None,
+        shadow: false,
+        began_in_shadow: false,
+        rose_at: None,
     }
 }
 

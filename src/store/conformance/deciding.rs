@@ -32,6 +32,7 @@ pub(super) async fn what_is_stored_is_read_back(store: &Shared) {
         alerts: vec![alert(1, 1)],
         history: vec![transition(1, 1, State::Open)],
         deliveries: vec![NewDelivery { sink: "chat".into(), notification: notification(1, 1, Kind::Trigger) }],
+        silences: vec![],
     };
     let made = store.apply(&ReadSet::default(), &|_| decision.clone()).await.unwrap();
     assert_eq!(made, decision);
@@ -177,6 +178,7 @@ pub(super) async fn a_long_decision_is_stored_whole(store: &Shared) {
             .map(|n| NewDelivery { sink: "chat".into(), notification: notification(n, 1, Kind::Trigger) })
             .collect(),
         duplicates: 0,
+        silences: vec![],
     };
     keep(store, decision.clone()).await;
     let reads = ReadSet {

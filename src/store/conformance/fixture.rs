@@ -81,6 +81,10 @@ pub(in crate::store) fn situation(n: u32, state: State) -> Situation {
         happenings: BTreeMap::new(),
         said: "somebody disabled a key".into(),
         undo: None,
+        held: None,
+        shadow: false,
+        began_in_shadow: false,
+        rose_at: None,
     });
     situation
 }
@@ -149,6 +153,7 @@ pub(in crate::store) fn alert(n: u32, seconds: i64) -> AlertEntry {
         rule: "key-disabled".into(),
         severity: Severity::High,
         event: event(seconds),
+        shadow: false,
     }
 }
 

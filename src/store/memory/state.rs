@@ -10,6 +10,7 @@ use crate::core::access::Histories;
 use crate::core::decide::{AlertEntry, Decision, HistoryEntry, ReadSet, Snapshot};
 use crate::core::event::{EventId, KeyRef};
 use crate::core::incident::{Fingerprint, Incident, Situation, State as IncidentState};
+use crate::core::silence::Silence;
 use crate::store::Retention;
 
 /// Events remembered; the oldest make room.
@@ -30,6 +31,8 @@ pub(super) struct State {
     pub(super) outbox: Outbox,
     pub(super) keys: HashMap<String, KeyRef>,
     pub(super) policies: Histories,
+    /// By id; people make them, so they are few.
+    pub(super) silences: BTreeMap<String, Silence>,
     /// When, message id, reason; bodies would not be bounded.
     pub(super) quarantine: VecDeque<(Timestamp, String, String)>,
 }
@@ -107,6 +110,11 @@ impl State {
         for delivery in &decision.deliveries {
             self.outbox.put(delivery);
         }
+        for silence in &decision.silences {
+            if self.silences.get(&silence.id).is_none_or(|known| known.ended.is_none()) {
+                self.silences.insert(silence.id.clone(), silence.clone());
+            }
+        }
     }
 
     fn keep_incident(&mut self, incident: &Incident, kept_at: Timestamp) {
@@ -169,6 +177,7 @@ impl State {
         let touched = self.forget_seen(before(retention.seen))
             + self.outbox.prune(now, old, sinks)
             + self.forget_situations(old, before(retention.markers))
+            + self.forget_silences(old)
             + self.forget_quarantined(old)
             + self.forget_incidents(old);
         u64::try_from(touched).unwrap_or(u64::MAX)
@@ -192,6 +201,12 @@ impl State {
             self.situations.remove(fingerprint);
         }
         old.len()
+    }
+
+    fn forget_silences(&mut self, before: Timestamp) -> usize {
+        let kept = self.silences.len();
+        self.silences.retain(|_, silence| silence.end() >= before);
+        kept - self.silences.len()
     }
 
     fn forget_quarantined(&mut self, before: Timestamp) -> usize {

@@ -8,6 +8,7 @@ use super::SqlStore;
 use super::batch::{List, Rows};
 use super::rows::{from_json, json, limit, ms, ms_up, text};
 use super::script::Script;
+use super::silences::keep_silences;
 use super::work::Work;
 use crate::core::decide::{Decision, NewDelivery, ReadSet, Snapshot};
 use crate::core::event::EventId;
@@ -33,11 +34,11 @@ static PUT_SEEN: LazyLock<Rows> =
     LazyLock::new(|| Rows::new("INSERT INTO seen (id, at_ms) VALUES", 0, 2, "ON CONFLICT (id) DO NOTHING"));
 static PUT_SITUATIONS: LazyLock<Rows> = LazyLock::new(|| {
     Rows::new(
-        "INSERT INTO situations (fingerprint, standing, due_ms, kept_ms, body) VALUES",
+        "INSERT INTO situations (fingerprint, standing, due_ms, kept_ms, body, held) VALUES",
         0,
-        5,
+        6,
         "ON CONFLICT (fingerprint) DO UPDATE SET standing = excluded.standing, due_ms = excluded.due_ms, \
-         kept_ms = excluded.kept_ms, body = excluded.body",
+         kept_ms = excluded.kept_ms, body = excluded.body, held = excluded.held",
     )
 });
 static PUT_INCIDENTS: LazyLock<Rows> = LazyLock::new(|| {
@@ -143,7 +144,8 @@ fn store(decision: &Decision) -> Result<Script, StoreError> {
                 .bind(standing(situation))
                 .bind(situation.next_due().map(ms_up))
                 .bind(ms(kept_at(decision, situation)))
-                .bind(json(situation)?);
+                .bind(json(situation)?)
+                .bind(i64::from(situation.is_held()));
         }
     }
     let incidents: Vec<_> = decision.situations.iter().filter(|situation| situation.incident.is_some()).collect();
@@ -174,6 +176,7 @@ fn store(decision: &Decision) -> Result<Script, StoreError> {
             script.bind(entry.incident.as_str()).bind(json(entry)?);
         }
     }
+    keep_silences(&mut script, &decision.silences)?;
     put_deliveries(&mut script, &decision.deliveries)?;
     Ok(script)
 }

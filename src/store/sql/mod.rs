@@ -15,6 +15,7 @@ mod schema;
 mod script;
 mod settle;
 mod shorten;
+mod silences;
 mod work;
 
 use std::time::Duration;
@@ -31,6 +32,7 @@ use crate::core::access::{History, Lesson};
 use crate::core::decide::{Decision, ReadSet};
 use crate::core::event::KeyRef;
 use crate::core::incident::{Fingerprint, Incident, Situation};
+use crate::core::silence::Silence;
 
 pub(super) use dialect::Dialect;
 pub(super) use schema::{MIGRATIONS, Migration};
@@ -146,6 +148,18 @@ impl Store for SqlStore {
 
     async fn open_situations(&self, after: Option<&Fingerprint>, limit: usize) -> Result<Vec<Situation>, StoreError> {
         self.read_open_situations(after, limit).await
+    }
+
+    async fn held_situations(&self, after: Option<&Fingerprint>, limit: usize) -> Result<Vec<Situation>, StoreError> {
+        self.read_held(after, limit).await
+    }
+
+    async fn situations(&self, wanted: &[Fingerprint]) -> Result<Vec<Situation>, StoreError> {
+        self.read_situations(wanted).await
+    }
+
+    async fn silences(&self, in_force: Option<Timestamp>) -> Result<Vec<Silence>, StoreError> {
+        self.read_silences(in_force).await
     }
 
     async fn deliveries(&self, states: &[DeliveryState], limit: usize) -> Result<Vec<Delivery>, StoreError> {

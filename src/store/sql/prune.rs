@@ -22,6 +22,8 @@ const SITUATIONS: &str = "DELETE FROM situations WHERE fingerprint IN \
      ORDER BY s.kept_ms LIMIT $2)";
 const DELIVERIES: &str =
     "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE settled_ms < $1 ORDER BY settled_ms LIMIT $2)";
+const SILENCES: &str =
+    "DELETE FROM silences WHERE id IN (SELECT id FROM silences WHERE ends_ms < $1 ORDER BY ends_ms LIMIT $2)";
 const QUARANTINE: &str =
     "DELETE FROM quarantine WHERE id IN (SELECT id FROM quarantine WHERE at_ms < $1 ORDER BY at_ms LIMIT $2)";
 
@@ -58,6 +60,7 @@ impl SqlStore {
         touched += delete(on, MARKERS, before(retention.markers)).await?;
         touched += delete(on, DELIVERIES, old).await?;
         touched += delete(on, SITUATIONS, old).await?;
+        touched += delete(on, SILENCES, old).await?;
         touched += delete(on, QUARANTINE, old).await?;
         touched += delete(on, POLICIES, POLICIES_MAX).await?;
         touched += incidents(on, old).await?;

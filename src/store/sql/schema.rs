@@ -9,8 +9,11 @@ use crate::store::{StoreError, StoreErrorKind};
 /// One step of the schema, as SQL; the n-th makes version n.
 pub(in crate::store) type Migration = &'static str;
 
-pub(in crate::store) const MIGRATIONS: &[Migration] =
-    &[include_str!("migrations/0001_initial.sql"), include_str!("migrations/0002_policies.sql")];
+pub(in crate::store) const MIGRATIONS: &[Migration] = &[
+    include_str!("migrations/0001_initial.sql"),
+    include_str!("migrations/0002_policies.sql"),
+    include_str!("migrations/0003_silences.sql"),
+];
 
 /// Facts about the store itself. It exists before the first migration, and says who made the database.
 const META: &str = "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)";

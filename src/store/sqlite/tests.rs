@@ -11,7 +11,7 @@ use super::*;
 use crate::core::access::{Lesson, Version};
 use crate::core::decide::{Decision, NewDelivery, ReadSet, Snapshot};
 use crate::core::event::EventId;
-use crate::core::incident::State;
+use crate::core::incident::{Fingerprint, Situation, State};
 use crate::core::notification::Kind;
 use crate::store::conformance::fixture::{
     Shared, all, at, done, fingerprint, incident_id, keep, lease, notification, only, put, settle, situation,
@@ -21,21 +21,12 @@ use crate::store::{DeliveryState, IncidentFilter, Retention, Store as _};
 /// Waits for nobody.
 const IMPATIENT: Dialect = Dialect::Sqlite { busy: Duration::from_millis(50), pages_max: None };
 
-const SECOND: &str = "CREATE TABLE extra (a BIGINT); INSERT INTO extra (a) VALUES (1);";
-const TWO: &[Migration] = &ours_and(SECOND);
-const BROKEN: &[Migration] = &ours_and("CREATE TABLE extra (a BIGINT); INSERT INTO nowhere (a) VALUES (1);");
+const NEXT: &str = "CREATE TABLE extra (a BIGINT); INSERT INTO extra (a) VALUES (1);";
+const BROKEN: &str = "CREATE TABLE extra (a BIGINT); INSERT INTO nowhere (a) VALUES (1);";
 
-/// The newest schema that this version knows.
-const OURS: usize = MIGRATIONS.len();
-
-const fn ours_and(last: Migration) -> [Migration; OURS + 1] {
-    let mut all = [last; OURS + 1];
-    let mut at = 0;
-    while at < OURS {
-        all[at] = MIGRATIONS[at];
-        at += 1;
-    }
-    all
+/// The schema of a version to come.
+fn with(next: Migration) -> &'static [Migration] {
+    MIGRATIONS.iter().copied().chain([next]).collect::<Vec<_>>().leak()
 }
 
 fn config(folder: &tempfile::TempDir) -> Config {
@@ -144,21 +135,38 @@ async fn the_file_is_copied_before_its_schema_changes() {
     let before = all(&store).await;
     store.close().await;
     // What an upgrade that broke off has left.
-    let copy = format!("state.db.bak-v{OURS}");
+    let copy = format!("state.db.bak-v{}", MIGRATIONS.len());
     std::fs::write(folder.path().join(&copy), "half a copy").unwrap();
 
-    let store: Shared = Arc::new(open_with(&config(&folder), TWO, IMPATIENT).await.unwrap());
+    let store: Shared = Arc::new(open_with(&config(&folder), with(NEXT), IMPATIENT).await.unwrap());
     assert_eq!(all(&store).await, before);
     store.close().await;
-    assert_eq!(names(&folder), ["state.db", copy.as_str()]);
+    assert_eq!(names(&folder), ["state.db", &copy]);
     let copy = folder.path().join(copy);
     assert_eq!(std::fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
     let copy = open_with(&Config { path: copy }, MIGRATIONS, IMPATIENT).await.unwrap();
     assert_eq!(copy.deliveries(&DeliveryState::ALL, 9).await.unwrap(), before);
     copy.close().await;
     // Opened again, nothing changes any more.
-    let store = open_with(&config(&folder), TWO, IMPATIENT).await.unwrap();
-    assert_eq!(store.schema_version().await.unwrap(), Some(i64::try_from(OURS + 1).unwrap()));
+    let store = open_with(&config(&folder), with(NEXT), IMPATIENT).await.unwrap();
+    assert_eq!(store.schema_version().await.unwrap(), i64::try_from(MIGRATIONS.len() + 1).ok());
+    store.close().await;
+}
+
+#[tokio::test]
+async fn what_the_first_version_kept_is_there_after_the_upgrade() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = open_with(&config(&folder), &MIGRATIONS[..1], IMPATIENT).await.unwrap();
+    old.writer_says(
+        "INSERT INTO situations (fingerprint, standing, kept_ms, body) VALUES \
+         ('f1', 'marker', 0, '{\"fingerprint\":\"f1\",\"conditions\":{},\"incident\":null}')",
+    )
+    .await;
+    old.close().await;
+    let store = open_with(&config(&folder), MIGRATIONS, IMPATIENT).await.unwrap();
+    let known = Fingerprint("f1".into());
+    assert_eq!(store.situations(std::slice::from_ref(&known)).await.unwrap(), [Situation::new(known)]);
+    assert_eq!(store.held_situations(None, 9).await.unwrap(), []);
     store.close().await;
 }
 
@@ -166,7 +174,7 @@ async fn the_file_is_copied_before_its_schema_changes() {
 async fn a_migration_that_fails_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     shared(&folder, IMPATIENT).await.close().await;
-    let error = refused(&folder, BROKEN).await;
+    let error = refused(&folder, with(BROKEN)).await;
     assert_eq!(error.kind, StoreErrorKind::Other);
     let store = shared(&folder, IMPATIENT).await;
     put(&store, "chat", &[notification(1, 1, Kind::Trigger)]).await;
@@ -176,13 +184,12 @@ async fn a_migration_that_fails_changes_nothing() {
 #[tokio::test]
 async fn a_file_of_a_newer_version_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    open_with(&config(&folder), TWO, IMPATIENT).await.unwrap().close().await;
+    open_with(&config(&folder), with(NEXT), IMPATIENT).await.unwrap().close().await;
     let error = refused(&folder, MIGRATIONS).await;
     assert_eq!(error.kind, StoreErrorKind::Unusable);
-    assert!(
-        error.detail.contains(&format!("newer version of kmswatch (schema {}, this one knows {OURS})", OURS + 1)),
-        "{error}"
-    );
+    let (theirs, ours) = (MIGRATIONS.len() + 1, MIGRATIONS.len());
+    let why = format!("newer version of kmswatch (schema {theirs}, this one knows {ours})");
+    assert!(error.detail.contains(&why), "{error}");
 }
 
 #[tokio::test]
