@@ -10,6 +10,7 @@ use super::matches::{Match, Matches};
 use super::stage;
 use super::{Progress, Replay};
 use crate::archive::{Found, Input, Piece, Reader, VALUE_BYTES_MAX, Walk, What};
+use crate::core::access;
 use crate::core::decide::Policy;
 use crate::core::decode::{Glance, Reason, Undecodable, decode_file};
 use crate::core::enrich::Lookup;
@@ -227,7 +228,7 @@ impl<'r> Gathering<'r> {
             file.reported = file.events;
         }
         match piece.what {
-            What::Value { event: Some(glance), .. } if !self.concerned(&glance) => {
+            What::Value { event: Some(glance), .. } if !self.concerned(&glance) && !access::teaches(&glance.peek) => {
                 if self.asked(glance.time) {
                     file.events += 1;
                     file.times.see(glance.time);
@@ -285,11 +286,15 @@ impl<'r> Gathering<'r> {
         }
     }
 
-    /// Whether any rule has anything to do with the event.
+    /// Whether any rule has anything to do with the event, or may have in the light of earlier ones.
     fn matters(&self, event: &Event) -> bool {
-        self.policies.iter().any(|policy| {
-            policy.concern(&event.document) && !stage::evaluate(policy, &self.lookup, event.clone()).1.is_idle()
-        })
+        let compares = access::lesson(event).is_some() || access::wants(event).is_some();
+        compares
+            || self.policies.iter().filter(|policy| policy.concern(&event.document)).any(|policy| {
+                let mut event = event.clone();
+                access::assess(&mut event, &policy.trust, None);
+                !stage::evaluate(policy, &self.lookup, event).1.is_idle()
+            })
     }
 }
 

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::line::{AlertLine, Line, NotificationLine};
+use crate::core::access::Histories;
 use crate::core::decide::{self, Decision, Evaluation, Policy, Prepared, Snapshot};
 use crate::core::enrich::{Lookup, enrich};
 use crate::core::event::{Event, EventId};
@@ -31,6 +32,8 @@ pub(super) struct Stage<'p> {
     policy: &'p Policy,
     lookup: Lookup,
     situations: HashMap<Fingerprint, Situation>,
+    /// The key policies known so far, for comparison.
+    histories: Histories,
     /// When a situation was due to be looked at, as of some time; asked again before it is believed.
     due: BinaryHeap<Reverse<(Timestamp, Fingerprint)>>,
     seen: HashSet<EventId>,
@@ -49,7 +52,7 @@ pub(super) fn lookup(wanted: bool) -> Lookup {
     if wanted { Lookup::Failed("a replay asks nobody".to_owned()) } else { Lookup::Off }
 }
 
-/// What one event means to the rules, before any state is asked.
+/// What one event, with what it says of access already added, means to the rules before any state is asked.
 pub(super) fn evaluate(policy: &Policy, lookup: &Lookup, mut event: Event) -> (Event, Evaluation) {
     let labels = |document: &Value| {
         let tables = policy.labels.iter().filter(|table| table.matches.matches(document));
@@ -71,6 +74,7 @@ impl<'p> Stage<'p> {
             policy,
             lookup: lookup(lookups),
             situations: HashMap::new(),
+            histories: Histories::default(),
             due: BinaryHeap::new(),
             seen: HashSet::new(),
             seen_in_order: VecDeque::new(),
@@ -82,8 +86,9 @@ impl<'p> Stage<'p> {
     }
 
     /// One event happens.
-    pub(super) fn event(&mut self, event: Event, say: Say<'_>) -> io::Result<()> {
+    pub(super) fn event(&mut self, mut event: Event, say: Say<'_>) -> io::Result<()> {
         let now = event.time;
+        self.histories.assess(&mut event, &self.policy.trust);
         let (event, evaluation) = evaluate(self.policy, &self.lookup, event);
         if evaluation.is_idle() {
             return Ok(());

@@ -209,7 +209,7 @@ fn what_is_not_read_is_named_and_does_not_count() {
     let cut = log(&[record("e2", "DisableKey", 1), record("e3", "DisableKey", 2)]);
     let (_folder, paths) = folder(&[
         ("a.json", good),
-        ("b.json", cut[..cut.len() - 30].to_owned()),
+        ("b.json", cut.get(..cut.len() - 30).unwrap().to_owned()),
         ("d.jsonl", format!("{}\n{{\"eventName\":\n{}\n", record("e4", "EnableKey", 3), record("e5", "EnableKey", 4))),
         ("e.json", String::new()),
         ("f.json", "{\"seed\":1}".to_owned()),
@@ -306,6 +306,45 @@ fn a_key_that_cannot_be_looked_up_takes_the_routes_that_ask() {
     assert_eq!(of_kind(&replay(&plan(&policy, &paths)).0, "notification").len(), 0);
     let asked = Replay { lookups: true, ..plan(&policy, &paths) };
     assert_eq!(of_kind(&replay(&asked).0, "notification").len(), 1);
+}
+
+/// Windows, and what the policy of a key was before: the same engine.
+#[test]
+fn rules_that_look_back_look_back() {
+    let threshold = rules(
+        "[[rule]]\nid = \"many\"\ntitle = \"x\"\nseverity = \"low\"\nmatch = { outcome = [\"denied\"] }\n\
+         threshold = { count = 3, within = \"10m\" }\ngroup_by = [\"key.arn\"]\nresolve_after = \"1h\"\n",
+    );
+    let alerts = |minutes: &[u32]| {
+        let records: Vec<Value> = minutes.iter().map(|minute| denied(&format!("e{minute}"), *minute)).collect();
+        let files: Vec<(String, String)> =
+            records.iter().enumerate().map(|(n, one)| (format!("{n}.json"), one.to_string())).collect();
+        let files: Vec<(&str, String)> = files.iter().map(|(name, text)| (name.as_str(), text.clone())).collect();
+        let (_folder, paths) = folder(&files);
+        let (lines, _) = replay(&plan(&threshold, &paths));
+        of_kind(&lines, "alert").iter().map(|line| line["event_id"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(alerts(&[0, 5, 11, 17]), Vec::<String>::new());
+    assert_eq!(alerts(&[9, 0, 5]), ["e0", "e5", "e9"], "each of them is one, and its eventID is its own");
+
+    let gained = rules(
+        "[[rule]]\nid = \"gained\"\ntitle = \"x\"\nseverity = \"low\"\nmatch = { access.gained = [{ exists = true }] }\n\
+         group_by = [\"key.arn\"]\nresolve_after = \"1h\"\n",
+    );
+    let put = |id: &str, minute: u32, who: &str| {
+        let policy = json!({"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Principal": {"AWS": format!("arn:aws:iam::111122223333:{who}")}, "Action": "kms:*", "Resource": "*"}]});
+        let mut record = record(id, "PutKeyPolicy", minute);
+        record["requestParameters"] = json!({"keyId": KEY, "policyName": "default", "policy": policy.to_string()});
+        record
+    };
+    let (_folder, paths) = folder(&[
+        ("b.json", put("same", 9, "root").to_string()),
+        ("a.json", log(&[put("first", 0, "root"), put("more", 20, "user/erin")])),
+    ]);
+    let (lines, _) = replay(&plan(&gained, &paths));
+    let ids: Vec<&Value> = of_kind(&lines, "alert").iter().map(|line| &line["event_id"]).collect();
+    assert!(ids.contains(&&json!("more")) && !ids.contains(&&json!("same")), "{ids:?}");
 }
 
 #[test]

@@ -71,12 +71,7 @@ impl Report<'_> {
             if open.is_empty() { String::new() } else { format!(" ({} still open at the end)", open.join(", ")) };
         writeln!(f, "  {:>9}  incidents{open}", grouped(tally.incidents))?;
         let others = tally.notifications - tally.pages;
-        writeln!(
-            f,
-            "  {:>9}  pages, and {} that page nobody",
-            grouped(tally.pages),
-            count(others, "other notification")
-        )
+        writeln!(f, "  {:>9}  pages (and {})", grouped(tally.pages), count(others, "further notification"))
     }
 
     fn alerts_per_rule(&self, f: &mut Formatter<'_>, tally: &Tally) -> fmt::Result {

@@ -11,6 +11,8 @@ use serde_json::error::Category;
 
 use super::{Peek, cloudtrail};
 
+mod quick;
+
 /// What stands at the beginning of some bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scan<'a> {
@@ -33,6 +35,14 @@ pub struct Glance<'a> {
 
 /// Reads the first value of `bytes`, which must not begin with white space.
 pub fn scan(bytes: &[u8]) -> Scan<'_> {
+    if let Some((length, seen)) = quick::object(bytes) {
+        return Scan::Value { length, event: seen.glance(bytes.get(..length).unwrap_or_default()) };
+    }
+    parse(bytes)
+}
+
+/// As [`scan`], with the parser.
+fn parse(bytes: &[u8]) -> Scan<'_> {
     let mut values = serde_json::Deserializer::from_slice(bytes).into_iter::<Seen<'_>>();
     match values.next() {
         None => Scan::Short,
@@ -46,7 +56,7 @@ pub fn scan(bytes: &[u8]) -> Scan<'_> {
     }
 }
 
-/// As [`scan`], reading no member.
+/// As [`parse`], reading no member.
 fn skip(bytes: &[u8]) -> Scan<'_> {
     let mut values = serde_json::Deserializer::from_slice(bytes).into_iter::<IgnoredAny>();
     match values.next() {

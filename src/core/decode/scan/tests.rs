@@ -134,4 +134,58 @@ proptest! {
         }
         agree(&format!("{{{}}}", members.join(",")));
     }
+
+    /// Whatever the quick way says, the parser says too.
+    #[test]
+    fn the_quick_way_agrees_with_the_parser(
+        parts in proptest::collection::vec(prop::sample::select(vec![
+            "{", "}", "[", "]", ",", ":", "\"a\"", "\"eventName\"", "\"eventName\":\"x\",", "\"readOnly\":true", "\"\\u00e9\"",
+            "\"\\q\"", "\"\\", "\"tab\t\"", "\"ä\"", "true", "nul", "null", "0", "01", "-", "-1", "1.5", "1e9", "7", " ", "\n",
+            "\"b\":{\"c\":[1,{}]}", "\"long enough for two words of eight\":[]", "\"detail\":{}", "\u{1}",
+        ]), 0..14),
+        cut in 0_usize..4,
+    ) {
+        let text = format!("{{{}}}", parts.concat());
+        agree_on(&text.as_bytes()[..text.len() - cut.min(text.len())]);
+    }
+
+    #[test]
+    fn the_quick_way_agrees_on_damaged_records(at in 0_usize..RECORD.len(), byte in any::<u8>(), cut in any::<bool>()) {
+        let mut bytes = RECORD.as_bytes().to_vec();
+        bytes[at] = byte;
+        if cut {
+            bytes.truncate(at + 1);
+        }
+        agree_on(&bytes);
+    }
+}
+
+/// The quick way may leave a text to the parser, but says nothing else.
+fn agree_on(bytes: &[u8]) -> bool {
+    let Some((length, seen)) = quick::object(bytes) else { return false };
+    let quick = Scan::Value { length, event: seen.glance(&bytes[..length]) };
+    assert_eq!(quick, parse(bytes), "{}", String::from_utf8_lossy(bytes));
+    true
+}
+
+#[test]
+fn plain_objects_take_the_quick_way() {
+    let nested = format!("{{\"a\":{}1{}}}", "[".repeat(60), "]".repeat(60));
+    for text in [RECORD, "{}", "{ }", "{\"a\" : [ 1 , -2, {} , { \"b\\\"\" : \"\\u00e9\" } ] }", &nested] {
+        assert!(agree_on(text.as_bytes()), "{text}");
+        assert!(agree_on(format!("{text},x").as_bytes()), "what comes after it does not matter: {text}");
+    }
+    let deep = format!("{{\"a\":{}1{}}}", "[".repeat(61), "]".repeat(61));
+    for text in [
+        "{\"a\":1.5}",
+        "{\"a\":01}",
+        "{\"a\":1",
+        "{\"\\u0061\":1}",
+        "[]",
+        "",
+        "{\"eventName\":1,\"eventName\":2}",
+        &deep,
+    ] {
+        assert!(!agree_on(text.as_bytes()), "{text}");
+    }
 }
