@@ -23,6 +23,16 @@ const API_CALL: &str = "AWS API Call via CloudTrail";
 const SERVICE_EVENT: &str = "AWS Service Event via CloudTrail";
 const NATIVE: [&str; 3] = ["KMS CMK Rotation", "KMS CMK Deletion", "KMS Imported Key Material Expiration"];
 
+const VOLUME: &str = "EBS Volume Notification";
+
+fn ours(name: &str, member: &str, value: &str) -> Value {
+    json!({ "eventName": name, "readOnly": false, "requestParameters": { member: value } })
+}
+
+fn volume(result: &str, cause: &str) -> Value {
+    json!({ "event": "attachVolume", "result": result, "cause": cause })
+}
+
 /// What may happen to keys: detail-type, detail, and whether the lean and the full pattern let it through.
 fn happenings() -> Vec<(&'static str, &'static str, &'static str, Value, bool, bool)> {
     let denied = json!({"eventName": "Decrypt", "readOnly": true, "errorCode": "AccessDenied"});
@@ -35,6 +45,14 @@ fn happenings() -> Vec<(&'static str, &'static str, &'static str, Value, bool, b
         ("a deletion", "aws.kms", NATIVE[1], json!({"key-id": "k"}), true, true),
         ("an expiry", "aws.kms", NATIVE[2], json!({"key-id": "k"}), true, true),
         ("another service", "aws.s3", API_CALL, json!({"eventName": "PutObject", "readOnly": false}), false, false),
+        ("a stopped trail", "aws.cloudtrail", API_CALL, json!({"eventName": "StopLogging"}), true, true),
+        ("our rule", "aws.events", API_CALL, ours("DisableRule", "name", "kmswatch"), true, true),
+        ("our target", "aws.events", API_CALL, ours("RemoveTargets", "rule", "kmswatch"), true, true),
+        ("another rule", "aws.events", API_CALL, ours("DisableRule", "name", "nightly"), false, false),
+        ("our queue", "aws.sqs", API_CALL, ours("PurgeQueue", "queueUrl", "https://sqs/kmswatch"), true, true),
+        ("another queue", "aws.sqs", API_CALL, ours("PurgeQueue", "queueUrl", "https://sqs/orders"), false, false),
+        ("a volume that fails", "aws.ec2", VOLUME, volume("failed", "arn:aws:kms:x:1:key/k is disabled."), true, true),
+        ("a volume that works", "aws.ec2", VOLUME, volume("available", ""), false, false),
     ]
 }
 
@@ -91,7 +109,7 @@ async fn lean_delivers_what_matters_and_no_successful_reads() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn full_delivers_everything_of_kms_and_of_nothing_else() {
+async fn full_delivers_everything_of_kms_and_what_touches_the_pipeline() {
     let Some(venv) = venv("deploying the template with the full pattern") else { return };
     let deployed = Stack::deploy(venv, &[("Pattern", "full"), ("KeyDetails", "no")]);
     let expected: Vec<_> = happenings().into_iter().filter(|event| event.5).map(|event| event.0).collect();
@@ -126,12 +144,17 @@ fn only_the_rule_may_send_and_only_over_tls() {
         assert_eq!(allowed[0]["Principal"], json!({"Service": "events.amazonaws.com"}));
         assert_eq!(allowed[0]["Action"], "sqs:SendMessage");
         assert_eq!(allowed[0]["Resource"], json!({"Fn::GetAtt": [queue, "Arn"]}));
-        assert_eq!(allowed[0]["Condition"], json!({"ArnEquals": {"aws:SourceArn": {"Fn::Sub": rule}}}));
+        assert_eq!(
+            allowed[0]["Condition"],
+            json!({"ArnEquals": {"aws:SourceArn": [{"Fn::Sub": rule}, {"Fn::Sub": format!("{rule}-pipeline")}]}})
+        );
         let denied = statements.iter().find(|statement| statement["Effect"] == "Deny").unwrap();
         assert_eq!(denied["Condition"], json!({"Bool": {"aws:SecureTransport": "false"}}));
     }
-    let depends = &resources["Rule"]["DependsOn"];
-    assert_eq!(*depends, json!(["QueuePolicy", "UndeliveredQueuePolicy"]), "or the first events are lost");
+    for rule in ["Rule", "PipelineRule"] {
+        let depends = &resources[rule]["DependsOn"];
+        assert_eq!(*depends, json!(["QueuePolicy", "UndeliveredQueuePolicy"]), "or the first events are lost");
+    }
 }
 
 #[test]
