@@ -16,6 +16,7 @@ use kmswatch::core::event::FIELDS;
 use kmswatch::core::incident::Taken;
 use kmswatch::core::pattern::op::OPS;
 use kmswatch::core::rule::builtin;
+use kmswatch::core::ruletest::CONTROLS;
 use kmswatch::sink::sample::{Sample, sample_notification};
 use serde_json::Value;
 
@@ -130,6 +131,8 @@ impl<'s> Reference<'s> {
             ("SecretRef", "secret"),
             ("Text", "text or secret"),
             ("Pattern", "pattern"),
+            ("PartialEvent", "event"),
+            ("Words", "text or list of texts"),
         ]
         .iter()
         .find(|(name, _)| Some(*name) == named)
@@ -170,7 +173,7 @@ fn without_default(said: &str) -> (&str, &str) {
 }
 
 fn plural(kind: &str) -> String {
-    kind.replace("text", "texts").replace("secret", "secrets").replace("pattern", "patterns")
+    kind.replace("text", "texts").replace("secret", "secrets").replace("pattern", "patterns").replace("event", "events")
 }
 
 /// `[store.memory]`: a table that is its own meaning.
@@ -282,6 +285,12 @@ fn rules_fields_and_operators_are_in_their_tables() {
         writeln!(operators, "| `{}` | {} |", op.name, cell(op.doc)).unwrap();
     }
     generated("docs/rules.md", "operators", &operators);
+
+    let mut controls = "| member | says |\n|---|---|\n".to_owned();
+    for (name, doc) in CONTROLS {
+        writeln!(controls, "| `{name}` | {} |", cell(doc)).unwrap();
+    }
+    generated("docs/rules.md", "events of a test", &controls);
 }
 
 /// Names of all members, but of those that an operator or AWS names.

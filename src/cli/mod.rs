@@ -18,6 +18,7 @@ mod run;
 mod schema;
 mod send_test;
 mod silence;
+mod test;
 
 /// Watches the AWS KMS keys that everything else hangs on, and tells the right people in time.
 #[derive(Debug, Parser)]
@@ -40,6 +41,8 @@ enum Command {
     Check(check::Args),
     /// Put recorded events through the rules: what would have been told?
     Replay(replay::Args),
+    /// Run the tests that rules carry: `[[rule.test]]`.
+    Test(test::Args),
     /// Print the JSON Schema of the configuration.
     Schema(schema::Args),
     /// Send a sample notification to one sink.
@@ -124,6 +127,7 @@ pub fn main() -> ExitCode {
     let status = match cli.command {
         Command::Check(args) => check::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Test(args) => test::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Run(args) => blocking(run::run(args)),
         Command::Demo(args) => blocking(demo::run(args)),

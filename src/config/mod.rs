@@ -33,6 +33,7 @@ use rules::Gathered;
 
 pub use fields::check_incident_pattern;
 pub use overrides::environment;
+pub use rules::Suite;
 pub use sections::{AdminConfig, DaemonConfig, EngineConfig, RuleOverride, RulesConfig};
 
 /// The configuration of kmswatch.
@@ -82,6 +83,8 @@ pub struct Loaded {
     pub warnings: Vec<Diagnostic>,
     /// Files and folders whose change makes it worth loading again.
     pub files: Vec<PathBuf>,
+    /// Every rule there is, in force or not, with the tests it carries.
+    pub suites: Vec<Suite>,
 }
 
 impl Loaded {
@@ -156,7 +159,7 @@ pub fn load(path: &Path, env: impl IntoIterator<Item = (String, String)>) -> Res
         engine: config.engine.settings(),
         legacy: Vec::new(),
     };
-    Ok(Loaded { config, policy, warnings: diagnostics, files })
+    Ok(Loaded { config, policy, warnings: diagnostics, files, suites: gathered.suites })
 }
 
 /// Loads rule files alone, or the built-in rules if none is named: for commands that run without a configuration.
@@ -164,7 +167,7 @@ pub fn load(path: &Path, env: impl IntoIterator<Item = (String, String)>) -> Res
 /// # Errors
 /// As for [`load`].
 pub fn load_rules(names: &[PathBuf]) -> Result<Loaded, Vec<Diagnostic>> {
-    let Gathered { rules, diagnostics, watched, .. } = rules::of_files(names);
+    let Gathered { rules, diagnostics, watched, suites, .. } = rules::of_files(names);
     if diagnostics.iter().any(Diagnostic::is_error) {
         return Err(diagnostics);
     }
@@ -178,7 +181,7 @@ pub fn load_rules(names: &[PathBuf]) -> Result<Loaded, Vec<Diagnostic>> {
         engine: EngineSettings::default(),
         legacy: Vec::new(),
     };
-    Ok(Loaded { config: Config::default(), policy, warnings: diagnostics, files: watched })
+    Ok(Loaded { config: Config::default(), policy, warnings: diagnostics, files: watched, suites })
 }
 
 /// Whether a file holds rules and nothing else.

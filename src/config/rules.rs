@@ -8,8 +8,9 @@ use std::sync::Arc;
 use super::document::Document;
 use super::fields;
 use super::sections::{RuleOverride, RulesConfig};
-use crate::base::diagnostic::{Diagnostic, Problem, did_you_mean};
+use crate::base::diagnostic::{Diagnostic, Level, Problem, did_you_mean};
 use crate::core::rule::{BUILTIN, Mode, Rule, RuleFile, RuleSpec, compile};
+use crate::core::ruletest::{self, TestSpec};
 
 /// The rules in force and what was found on the way.
 #[derive(Debug, Default)]
@@ -22,6 +23,18 @@ pub(super) struct Gathered {
     pub(super) ids: BTreeSet<String>,
     /// Rule files and the folders in which new ones may appear.
     pub(super) watched: Vec<PathBuf>,
+    /// Rules with the tests they carry.
+    pub(super) suites: Vec<Suite>,
+}
+
+/// A rule as it is written, whatever the configuration changes about it, and the tests it carries.
+#[derive(Debug)]
+pub struct Suite {
+    pub rule: Arc<Rule>,
+    /// The file it is in, or in words what it is instead.
+    pub file: PathBuf,
+    /// Each with its line.
+    pub tests: Vec<(TestSpec, usize)>,
 }
 
 /// One file's name and text.
@@ -139,6 +152,7 @@ impl<'c> Book<'c> {
         let id = spec.id.get_ref().as_str();
         let mut problems = Vec::new();
         let here = document.diagnostics(vec![Problem::note(spec.id.span(), "")]);
+        let file = here.first().map(|diagnostic| diagnostic.file.clone()).unwrap_or_default();
         let here = here.first().map_or_else(String::new, |diagnostic| match diagnostic.position() {
             Some(at) => format!("{}:{}:{}", diagnostic.file.display(), at.line, at.column),
             None => diagnostic.file.display().to_string(),
@@ -155,9 +169,17 @@ impl<'c> Book<'c> {
         gathered.ids.insert(id.to_owned());
         fields::check_rule(spec, &mut problems);
         let broken = document.is_broken(&spec.id.span());
+        spec.test.iter().for_each(|test| ruletest::check(test, !broken, &mut problems));
+        let faulty = problems.iter().any(|problem| problem.level == Level::Error);
         match compile(spec) {
-            Ok(rule) if problems.is_empty() && spec.enabled && !self.disabled.contains(id) => {
-                gathered.rules.extend(self.changed(spec, rule));
+            Ok(rule) if !faulty => {
+                let lines = |test: &TestSpec| document.line(&test.name.span());
+                let tests = spec.test.iter().map(|test| (test.clone(), lines(test))).collect();
+                let rule = Arc::new(rule);
+                gathered.suites.push(Suite { rule: Arc::clone(&rule), file, tests });
+                if spec.enabled && !self.disabled.contains(id) {
+                    gathered.rules.extend(self.changed(spec, rule));
+                }
             }
             Ok(_) => {}
             // Of a rule that could not be read in full only what its values say counts, not what it seems to lack.
@@ -168,8 +190,8 @@ impl<'c> Book<'c> {
     }
 
     /// The rule with the configuration's changes.
-    fn changed(&mut self, spec: &RuleSpec, rule: Rule) -> Option<Arc<Rule>> {
-        let Some(change) = self.changes.get(rule.id.as_str()) else { return Some(Arc::new(rule)) };
+    fn changed(&mut self, spec: &RuleSpec, rule: Arc<Rule>) -> Option<Arc<Rule>> {
+        let Some(change) = self.changes.get(rule.id.as_str()) else { return Some(rule) };
         change.except.iter().for_each(|pattern| fields::check_event_pattern(pattern, &mut self.changes_problems));
         let mut spec = spec.clone();
         spec.severity = change.severity.unwrap_or(spec.severity);

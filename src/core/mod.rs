@@ -5,6 +5,7 @@
 //! notifications and the reason for each. Time is an input too: [`decide::tick`].
 
 pub mod access;
+pub mod catalog;
 pub mod decide;
 pub mod decode;
 pub mod enrich;
@@ -18,5 +19,7 @@ pub mod render;
 pub mod reroute;
 pub mod route;
 pub mod rule;
+pub mod ruletest;
 pub mod silence;
 pub mod window;
+pub mod world;

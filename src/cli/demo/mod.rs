@@ -236,7 +236,7 @@ sinks = ["security"]
 fn with_sinks_of(demo: Loaded, theirs: Loaded) -> Loaded {
     let mut config = demo.config;
     config.sinks = theirs.config.sinks;
-    Loaded { config, policy: theirs.policy, warnings: vec![], files: vec![] }
+    Loaded { config, policy: theirs.policy, warnings: vec![], files: vec![], suites: vec![] }
 }
 
 /// Asks before anybody is woken.

@@ -20,7 +20,7 @@ pub(super) fn outcome(detail: &Object) -> (Outcome, Option<DeniedBy>) {
 
 /// `AccessDenied` is what KMS events carry, `AccessDeniedException` what the API calls it, `VpceAccessDenied` what
 /// network activity events say, `Client.UnauthorizedOperation` what EC2 says.
-fn is_denial(code: &str) -> bool {
+pub(crate) fn is_denial(code: &str) -> bool {
     ["AccessDenied", "Unauthorized", "NotAuthorized", "AuthorizationError"].iter().any(|word| code.contains(word))
 }
 

@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use super::event::Event;
 
+pub(crate) use denial::is_denial;
 pub use scan::{Glance, Scan, scan};
 
 /// What came out of one body. A message may be deleted only if `rejected` is empty.

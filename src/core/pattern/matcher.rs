@@ -81,6 +81,11 @@ impl Branch {
         Walk { order: &self.order, clauses, trace }.all(&self.root, document, self.root.under, 0)
     }
 
+    /// Places of this combination's fields in the pattern's clauses, ordered by path.
+    pub(super) fn places(&self) -> impl Iterator<Item = usize> {
+        self.order.iter().copied()
+    }
+
     /// The clauses of this combination.
     pub(super) fn clauses<'c>(&self, clauses: &'c [Clause]) -> impl Iterator<Item = &'c Clause> {
         self.order.iter().map(move |at| &clauses[*at])

@@ -17,6 +17,7 @@ mod number;
 pub mod op;
 mod suggest;
 mod text;
+pub mod verdict;
 mod wildcard;
 
 use std::ops::Range;

@@ -13,6 +13,7 @@ use crate::base::moment::Moment;
 use crate::base::period::Period;
 use crate::core::event::FIELDS;
 use crate::core::pattern::{Node, Pattern};
+use crate::core::ruletest::TestSpec;
 
 /// One `[[rule]]` table.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -95,6 +96,9 @@ pub struct RuleSpec {
     pub action: Option<Spanned<String>>,
     /// When this fires although nothing is wrong.
     pub false_positives: Option<String>,
+    /// Tests of this rule: `[[rule.test]]`, run by `kmswatch test`.
+    #[serde(default)]
+    pub test: Vec<TestSpec>,
 }
 
 fn by_key() -> Vec<Spanned<String>> {
