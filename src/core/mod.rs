@@ -15,6 +15,7 @@ pub mod incident;
 pub mod inhibit;
 pub mod notification;
 pub mod pattern;
+pub mod peek;
 pub mod render;
 pub mod reroute;
 pub mod route;

@@ -92,7 +92,7 @@ impl Batcher {
         let mut heavy = Vec::new();
         let mut unmatched = 0;
         for message in messages {
-            if decode::peek(&message.body).is_some_and(|peek| !policy.concerned(&peek) && !access::teaches(&peek)) {
+            if policy.peek(&message.body).is_some_and(|peek| !policy.concerned(&peek) && !access::teaches(&peek)) {
                 unmatched += 1;
                 self.done.delete(message.handle).await;
                 continue;

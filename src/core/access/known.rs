@@ -4,8 +4,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::core::decode::Peek;
 use crate::core::event::{Event, EventId, Outcome};
+use crate::core::peek::Peek;
 
 /// A key's policy as one event told it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,9 +68,9 @@ impl History {
 
 /// Whether an event that peeks so may put a policy in force.
 pub fn teaches(peek: &Peek<'_>) -> bool {
-    peek.error_code.is_none()
-        && peek.source == "aws.kms"
-        && peek.event_name.as_deref().is_some_and(|name| TEACHERS.contains(&name))
+    peek.text(&["detail", "errorCode"]).is_none()
+        && peek.text(&["source"]) == Some("aws.kms")
+        && peek.text(&["detail", "eventName"]).is_some_and(|name| TEACHERS.contains(&name))
 }
 
 /// What an event teaches about a key's policy; only a call that succeeded does.

@@ -23,12 +23,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::access::Trust;
-use super::decode::Peek;
 use super::event::EventId;
 use super::hold::Gate;
 use super::incident::{Fingerprint, Situation, State};
 use super::inhibit::Inhibit;
 use super::notification::{EventCard, Kind, Notification, Reason};
+use super::peek::Peek;
 use super::route::{KeyLabels, Route};
 use super::rule::{RuleSet, Severity};
 use super::silence::Silence;
@@ -57,6 +57,11 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// Reads a message's body as far as the rules ask; `None` where it takes a full decode.
+    pub fn peek<'b>(&'b self, body: &'b str) -> Option<Peek<'b>> {
+        self.rules.peek(body)
+    }
+
     /// False only if provably nothing here reads an event that peeks so.
     pub fn concerned(&self, peek: &Peek<'_>) -> bool {
         self.rules.concerned(peek) || self.legacy.iter().any(|legacy| legacy.index.concerned(peek))

@@ -37,8 +37,8 @@ pub(super) fn event(mut envelope: Object) -> Result<Event, (Fault, Object)> {
     }
 }
 
-/// Members of the document that are ours: whatever the body had there does not survive.
-const OURS: &[&str] = &["key", "actor", "outcome", "denied_by", "access", "grant"];
+/// Members of the document that decoding adds: whatever the body had there does not survive.
+pub const DERIVED: &[&str] = &["key", "actor", "outcome", "denied_by", "access", "grant"];
 
 fn bad(detail: &str) -> Fault {
     Fault {
@@ -193,7 +193,7 @@ fn hex(bytes: &[u8]) -> String {
 
 /// The envelope as it came, with what an input transformer dropped filled in, plus what we worked out.
 fn document(mut envelope: Object, detail: Object, event: &Event) -> Value {
-    for name in OURS {
+    for name in DERIVED {
         envelope.remove(*name);
     }
     fill(&mut envelope, "account", event.account.as_deref());

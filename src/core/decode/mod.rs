@@ -24,8 +24,11 @@ mod tests;
 use serde::{Deserialize, Serialize};
 
 use super::event::Event;
+use super::peek::{Paths, Peek};
 
 pub(crate) use denial::is_denial;
+pub use envelope::DERIVED;
+pub use peek::PEEKED;
 pub use scan::{Glance, Scan, scan};
 
 /// What came out of one body. A message may be deleted only if `rejected` is empty.
@@ -105,17 +108,6 @@ pub struct Salvage {
     pub account: Option<String>,
 }
 
-/// The few members a rule's index asks for, read without building the event.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Peek<'a> {
-    pub source: std::borrow::Cow<'a, str>,
-    pub detail_type: std::borrow::Cow<'a, str>,
-    /// `detail.eventName`; `None` where the detail has none.
-    pub event_name: Option<std::borrow::Cow<'a, str>>,
-    /// `detail.errorCode`; `None` means that the call succeeded.
-    pub error_code: Option<std::borrow::Cow<'a, str>>,
-}
-
 /// Longest body SQS delivers (1 MiB since 2025, SQS quotas).
 pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 
@@ -140,8 +132,9 @@ pub fn decode_file(text: &str) -> Decoded {
     wrapper::decode(text)
 }
 
-/// Reads the index members of a plain EventBridge envelope; `None` for every other shape, which then
-/// takes the full [`decode`]. Whenever it is `Some`, the full decode gives exactly one event with the same values.
-pub fn peek(body: &str) -> Option<Peek<'_>> {
-    peek::peek(body)
+/// Reads of a plain EventBridge envelope what stands at `paths`, among which [`PEEKED`] must be; `None` for every other
+/// shape, which then takes the full [`decode`]. Whenever it is `Some`, the full decode gives exactly one event, whose
+/// document has the same values there, but for what the peek calls unknown.
+pub fn peek<'b>(body: &'b str, paths: &'b Paths) -> Option<Peek<'b>> {
+    peek::peek(body, paths)
 }

@@ -1,166 +1,173 @@
-//! The members a rule's index asks for, read without building the event. Most messages end here.
+//! Which bodies a peek can speak for, and what it cannot know of them. Most messages end here.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use super::BODY_BYTES_MAX;
+use super::envelope::DERIVED;
+use super::wrapper::JSON_DEPTH_MAX;
+use crate::core::event::Outcome;
+use crate::core::pattern::tree::{Leaf, Tree};
+use crate::core::peek::{PathId, Paths, Peek, View};
 
-use super::wrapper::{JSON_DEPTH_MAX, is_deeper_than};
-use super::{BODY_BYTES_MAX, Peek};
+/// Paths by which a body is known for a plain envelope, and its outcome.
+pub const PEEKED: &[&[&str]] = &[
+    &["source"],
+    &["detail-type"],
+    &["time"],
+    &["account"],
+    &["region"],
+    &["outcome"],
+    &["detail", "eventName"],
+    &["detail", "errorCode"],
+    &["detail", "errorMessage"],
+    &["detail", "result"],
+];
+
+static ENVELOPE: LazyLock<Paths> = LazyLock::new(|| Paths::new(PEEKED.iter().map(|path| path.to_vec())));
+
+/// Reads of a plain EventBridge envelope what it is known by.
+pub(super) fn envelope(body: &str) -> Option<Peek<'_>> {
+    peek(body, &ENVELOPE)
+}
+
+/// What is known of a bare CloudTrail record.
+static RECORD: LazyLock<Paths> = LazyLock::new(|| {
+    let known: [&[&str]; 5] =
+        [&["source"], &["detail-type"], &["outcome"], &["detail", "eventName"], &["detail", "errorCode"]];
+    Paths::new(known.map(<[&str]>::to_vec))
+});
+
+/// A peek at a bare CloudTrail record, as the event that decoding makes of it. `code` is there if the record has one,
+/// be it null.
+#[expect(clippy::option_option, reason = "absent and null are two things to a pattern")]
+pub(super) fn record<'b>(
+    source: Cow<'b, str>,
+    detail_type: &'b str,
+    event_name: Cow<'b, str>,
+    code: Option<Option<Cow<'b, str>>>,
+) -> Option<Peek<'b>> {
+    let path = |names: &[&str]| RECORD.find(names.iter().copied());
+    let error = code.as_ref().is_some_and(|code| code.as_ref().is_some_and(|code| !code.is_empty()));
+    let outcomes = outcomes(detail_type.ends_with(RECORDED), error);
+    let members = vec![(path(&["source"])?, Some(source)), (path(&["detail-type"])?, Some(detail_type.into()))];
+    let mut detail = vec![(path(&["detail", "eventName"])?, Some(event_name))];
+    if let Some(code) = code {
+        detail.push((path(&["detail", "errorCode"])?, code));
+    }
+    let mut peek = Peek::known(&RECORD, members, (path(&["detail"])?, detail));
+    peek.expect(path(&["outcome"])?, outcomes);
+    Some(peek)
+}
+
+/// How the detail types of recorded events end.
+const RECORDED: &str = " via CloudTrail";
 
 /// Reads a plain EventBridge envelope. Wherever it could disagree with the full decode it gives `None`.
-pub(super) fn peek(body: &str) -> Option<Peek<'_>> {
-    if body.len() > BODY_BYTES_MAX || is_deeper_than(body, JSON_DEPTH_MAX) {
+pub(super) fn peek<'b>(body: &'b str, paths: &'b Paths) -> Option<Peek<'b>> {
+    if body.len() > BODY_BYTES_MAX {
         return None;
     }
-    let envelope: Envelope<'_> = serde_json::from_str(body).ok()?;
-    let Detail { event_name, error_code, error_message, result } = envelope.detail;
+    let mut peek = Peek::read(body, paths, JSON_DEPTH_MAX)?;
+    let root = peek.view();
+    let source = member(root, "source")?.text()?;
+    let detail_type = member(root, "detail-type")?.text()?;
     // The full decode needs a time, reads failures of other kinds, and refuses log-file notices of S3.
-    envelope.time.0.parse::<jiff::Timestamp>().ok()?;
-    let odd = result || (error_message && error_code.is_none()) || envelope.source.0 == "aws.s3";
-    let empty = [&envelope.source, &envelope.detail_type].iter().any(|text| text.0.is_empty());
-    if odd || empty {
+    let time = member(root, "time")?.text()?;
+    (is_usual_time(time) || time.parse::<jiff::Timestamp>().is_ok()).then_some(())?;
+    let detail = member(root, "detail").filter(|detail| detail.is_object())?;
+    let event_name = text_or_nothing(detail, "eventName")?;
+    let error_code = text_or_nothing(detail, "errorCode")?;
+    let message_alone = detail.member("errorMessage").is_some() && error_code.is_empty();
+    if message_alone || detail.member("result").is_some() || source == "aws.s3" {
         return None;
     }
-    Some(Peek { source: envelope.source.0, detail_type: envelope.detail_type.0, event_name, error_code })
-}
-
-struct Text<'a>(Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Text<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextVisitor;
-        impl<'de> Visitor<'de> for TextVisitor {
-            type Value = Text<'de>;
-
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("text")
-            }
-
-            fn visit_borrowed_str<E: Error>(self, v: &'de str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Borrowed(v)))
-            }
-
-            fn visit_str<E: Error>(self, v: &str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Owned(v.to_owned())))
-            }
-        }
-        deserializer.deserialize_str(TextVisitor)
+    let recorded = !event_name.is_empty() && detail_type.ends_with(RECORDED);
+    let outcomes = outcomes(recorded, !error_code.is_empty());
+    // Decoding fills these in where they are missing.
+    let filled = ["account", "region"].into_iter().filter(|name| member(root, name).and_then(View::text).is_none());
+    let next = |name: &str| paths.next(PathId::ROOT, name);
+    let unknown: Vec<PathId> = filled.chain(DERIVED.iter().copied()).filter_map(next).collect();
+    for path in unknown {
+        peek.forget(path);
     }
+    peek.expect(next("outcome")?, outcomes);
+    Some(peek)
 }
 
-/// Objects only: serde's derive would take a list for a struct as well.
-macro_rules! object_only {
-    ($name:ident, $visitor:ident, $map:ident => $read:block) => {
-        impl<'de> Deserialize<'de> for $name<'de> {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                struct $visitor;
-                impl<'de> Visitor<'de> for $visitor {
-                    type Value = $name<'de>;
-
-                    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                        f.write_str("an object")
-                    }
-
-                    fn visit_map<A: MapAccess<'de>>(self, mut $map: A) -> Result<$name<'de>, A::Error> {
-                        $read
-                    }
-                }
-                deserializer.deserialize_map($visitor)
-            }
-        }
+/// Whether this is a time as events have it, such as `2026-03-02T10:15:31Z`; spares the parser the usual ones.
+fn is_usual_time(text: &str) -> bool {
+    let number = |from: usize| match text.as_bytes().get(from..from + 2) {
+        Some([tens @ b'0'..=b'9', ones @ b'0'..=b'9']) => (tens - b'0') * 10 + (ones - b'0'),
+        _ => u8::MAX,
     };
+    let punctuation = text.bytes().enumerate().all(|(at, byte)| match at {
+        4 | 7 => byte == b'-',
+        10 => byte == b'T',
+        13 | 16 => byte == b':',
+        19 => byte == b'Z',
+        _ => byte.is_ascii_digit(),
+    });
+    text.len() == 20
+        && punctuation
+        && matches!(number(0), 19..=21)
+        && matches!(number(5), 1..=12)
+        && matches!(number(8), 1..=28)
+        && matches!(number(11), 0..=23)
+        && matches!(number(14), 0..=59)
+        && matches!(number(17), 0..=59)
 }
 
-struct Envelope<'a> {
-    source: Text<'a>,
-    detail_type: Text<'a>,
-    time: Text<'a>,
-    detail: Detail<'a>,
+fn member<'p>(value: View<'p>, name: &str) -> Option<View<'p>> {
+    value.member(name).filter(|member| !member.is_unknown())
 }
 
-#[derive(Deserialize)]
-#[serde(field_identifier)]
-enum EnvelopeField {
-    #[serde(rename = "source")]
-    Source,
-    #[serde(rename = "detail-type")]
-    DetailType,
-    #[serde(rename = "time")]
-    Time,
-    #[serde(rename = "detail")]
-    Detail,
-    #[serde(other)]
-    Other,
+/// The string in a member, empty where it is null or absent; `None` where it is something else.
+fn text_or_nothing<'p>(value: View<'p>, name: &str) -> Option<&'p str> {
+    let Some(member) = value.member(name) else { return Some("") };
+    match member.leaf()? {
+        Leaf::Null => Some(""),
+        Leaf::String(text) => Some(text),
+        _ => None,
+    }
 }
 
-object_only!(Envelope, EnvelopeVisitor, map => {
-    let (mut source, mut detail_type, mut time, mut detail) = (None, None, None, None);
-    while let Some(field) = map.next_key()? {
-        let again = match field {
-            EnvelopeField::Source => source.replace(map.next_value()?).is_some(),
-            EnvelopeField::DetailType => detail_type.replace(map.next_value()?).is_some(),
-            EnvelopeField::Time => time.replace(map.next_value()?).is_some(),
-            EnvelopeField::Detail => detail.replace(map.next_value()?).is_some(),
-            EnvelopeField::Other => {
-                map.next_value::<IgnoredAny>()?;
-                false
+/// The outcomes that decoding may derive. What `CloudTrail` recorded tells its outcome by its `errorCode`; of anything
+/// else nothing is assumed.
+fn outcomes(recorded: bool, error: bool) -> &'static [Outcome] {
+    match error {
+        false if recorded => &[Outcome::Success],
+        true if recorded => &[Outcome::Denied, Outcome::Failed],
+        _ => &[Outcome::Success, Outcome::Denied, Outcome::Failed],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usual_times_are_times() {
+        let times = |year: u32, rest: &str| format!("{year:04}-{rest}");
+        for year in [1900, 1970, 2026, 2199] {
+            for rest in ["01-01T00:00:00Z", "02-28T23:59:59Z", "12-28T09:30:05Z"] {
+                let text = times(year, rest);
+                assert!(is_usual_time(&text) && text.parse::<jiff::Timestamp>().is_ok(), "{text}");
             }
-        };
-        if again {
-            return Err(A::Error::duplicate_field("envelope member"));
+        }
+        // Whatever one changed byte makes of it: a usual time is a time.
+        let sound = "2026-03-02T10:15:31Z";
+        for at in 0..sound.len() {
+            for byte in 0..0x80_u8 {
+                let mut bytes = sound.as_bytes().to_vec();
+                bytes[at] = byte;
+                let text = String::from_utf8(bytes).unwrap();
+                assert!(!is_usual_time(&text) || text.parse::<jiff::Timestamp>().is_ok(), "{text}");
+            }
+        }
+        for odd in ["", "2026-02-29T00:00:00Z", "2026-03-02T10:15:31", "2026-03-02T10:15:31Z ", "2026-03-02T24:00:00Z"]
+        {
+            assert!(!is_usual_time(odd), "{odd}");
         }
     }
-    match (source, detail_type, time, detail) {
-        (Some(source), Some(detail_type), Some(time), Some(detail)) => Ok(Envelope { source, detail_type, time, detail }),
-        _ => Err(A::Error::missing_field("envelope member")),
-    }
-});
-
-struct Detail<'a> {
-    event_name: Option<Cow<'a, str>>,
-    error_code: Option<Cow<'a, str>>,
-    /// Whether there is one.
-    error_message: bool,
-    /// Whether there is one.
-    result: bool,
 }
-
-#[derive(Deserialize)]
-#[serde(field_identifier, rename_all = "camelCase")]
-enum DetailField {
-    EventName,
-    ErrorCode,
-    ErrorMessage,
-    Result,
-    #[serde(other)]
-    Other,
-}
-
-object_only!(Detail, DetailVisitor, map => {
-    let (mut event_name, mut error_code): (Option<Option<Text<'de>>>, Option<Option<Text<'de>>>) = (None, None);
-    let (mut error_message, mut result) = (false, false);
-    while let Some(field) = map.next_key()? {
-        let again = match field {
-            DetailField::EventName => event_name.replace(map.next_value()?).is_some(),
-            DetailField::ErrorCode => error_code.replace(map.next_value()?).is_some(),
-            DetailField::ErrorMessage => {
-                map.next_value::<IgnoredAny>()?;
-                std::mem::replace(&mut error_message, true)
-            }
-            DetailField::Result => {
-                map.next_value::<IgnoredAny>()?;
-                std::mem::replace(&mut result, true)
-            }
-            DetailField::Other => {
-                map.next_value::<IgnoredAny>()?;
-                false
-            }
-        };
-        if again {
-            return Err(A::Error::duplicate_field("detail member"));
-        }
-    }
-    let filled = |text: Option<Option<Text<'de>>>| text.flatten().map(|t| t.0).filter(|t| !t.is_empty());
-    Ok(Detail { event_name: filled(event_name), error_code: filled(error_code), error_message, result })
-});

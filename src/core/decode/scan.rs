@@ -9,7 +9,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::error::Category;
 
-use super::{Peek, cloudtrail};
+use super::cloudtrail;
+use crate::core::peek::Peek;
 
 mod quick;
 
@@ -121,18 +122,19 @@ impl<'a> Seen<'a> {
     fn glance(self, bytes: &'a [u8]) -> Option<Glance<'a>> {
         if self.envelope {
             let text = from_utf8(bytes).ok()?;
-            return Some(Glance { peek: super::peek(text)?, time: envelope_time(text)? });
+            return Some(Glance { peek: super::peek::envelope(text)?, time: envelope_time(text)? });
         }
         let record = self.record?;
         let source = record.source.filled().filter(|source| !source.starts_with("aws:"))?;
         let event_name = record.name.filled()?;
-        let error_code = match record.code {
-            Loose::Absent | Loose::Null => None,
-            Loose::Text(code) if code.is_empty() => None,
-            Loose::Text(code) => Some(code),
+        let code = match record.code {
+            Loose::Absent => None,
+            Loose::Null => Some(None),
+            Loose::Text(code) => Some(Some(code)),
             Loose::True | Loose::Other => return None,
         };
-        if record.message && error_code.is_none() {
+        let failed = code.as_ref().is_some_and(|code| code.as_ref().is_some_and(|code| !code.is_empty()));
+        if record.message && !failed {
             return None;
         }
         let read_only = match &record.read_only {
@@ -143,12 +145,12 @@ impl<'a> Seen<'a> {
         let kind = if let Loose::Text(kind) = &record.kind { kind.as_ref() } else { "" };
         Some(Glance {
             time: time(&record.time.filled()?)?,
-            peek: Peek {
-                source: Cow::Owned(cloudtrail::source(&source)),
-                detail_type: Cow::Borrowed(cloudtrail::detail_type(kind, read_only)),
-                event_name: Some(event_name),
-                error_code,
-            },
+            peek: super::peek::record(
+                Cow::Owned(cloudtrail::source(&source)),
+                cloudtrail::detail_type(kind, read_only),
+                event_name,
+                code,
+            )?,
         })
     }
 }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::matcher::Branch;
 use super::node::{Name, Node, NodeKind};
 use super::op::{self, Allowed};
-use super::{Clause, Pattern, PatternError};
+use super::{Clause, Compiled, Pattern, PatternError};
 
 /// How deep tables may stand in each other.
 pub const DEPTH_MAX: usize = 32;
@@ -106,10 +107,10 @@ pub(super) fn compile(node: &Node) -> Result<Pattern, Vec<PatternError>> {
         found.sort_by_key(|error| error.span.start);
         return Err(found);
     }
-    let clauses = compiler.clauses;
+    let clauses: Box<[Clause]> = compiler.clauses.into();
     let branches = branches.into_iter().map(|fields| Branch::new(fields, &clauses)).collect();
     let paths: BTreeSet<_> = clauses.iter().map(|clause| clause.path.clone()).collect();
-    Ok(Pattern { clauses, branches, paths: paths.into_iter().collect() })
+    Ok(Pattern(Arc::new(Compiled { clauses, branches, paths: paths.into_iter().collect() })))
 }
 
 /// A combination of fields: places in [`Compiler::clauses`].

@@ -7,12 +7,12 @@
 use serde_json::Value;
 
 use super::Clause;
-use super::op::Leaf;
+use super::tree::{Leaf, Tree};
 
 /// Told of each comparison: what an explanation is made from.
-pub trait Trace {
+pub trait Trace<Seen: ?Sized = Value> {
     /// A value found at the clause's path was compared.
-    fn compared(&mut self, clause: &Clause, got: &Value, passed: bool);
+    fn compared(&mut self, clause: &Clause, got: &Seen, passed: bool);
     /// The document (or the array's element) has nothing at the clause's path.
     fn absent(&mut self, clause: &Clause, passed: bool);
 }
@@ -20,8 +20,8 @@ pub trait Trace {
 /// The trace of [`super::Pattern::matches`]: nothing.
 pub(super) struct Silent;
 
-impl Trace for Silent {
-    fn compared(&mut self, _: &Clause, _: &Value, _: bool) {}
+impl<Seen: ?Sized> Trace<Seen> for Silent {
+    fn compared(&mut self, _: &Clause, _: &Seen, _: bool) {}
     fn absent(&mut self, _: &Clause, _: bool) {}
 }
 
@@ -74,21 +74,22 @@ impl Branch {
         for (field, at) in fields.iter().enumerate() {
             root.insert(&clauses[*at].steps, field);
         }
+        root.shrink();
         Self { order: fields.into(), root }
     }
 
-    pub(super) fn matches(&self, clauses: &[Clause], document: &Value, trace: &mut impl Trace) -> bool {
+    pub(super) fn matches<'d, T: Tree<'d>>(
+        &self,
+        clauses: &[Clause],
+        document: T,
+        trace: &mut impl Trace<T::Seen>,
+    ) -> bool {
         Walk { order: &self.order, clauses, trace }.all(&self.root, document, self.root.under, 0)
     }
 
-    /// Places of this combination's fields in the pattern's clauses, ordered by path.
-    pub(super) fn places(&self) -> impl Iterator<Item = usize> {
-        self.order.iter().copied()
-    }
-
-    /// The clauses of this combination.
-    pub(super) fn clauses<'c>(&self, clauses: &'c [Clause]) -> impl Iterator<Item = &'c Clause> {
-        self.order.iter().map(move |at| &clauses[*at])
+    /// Places of its fields in the pattern's clauses, ordered by path.
+    pub(super) fn fields(&self) -> &[usize] {
+        &self.order
     }
 }
 
@@ -105,45 +106,66 @@ impl Step {
         });
         self.next[at].insert(rest, field);
     }
+
+    /// Gives back what growing took too much: there may be thousands of patterns.
+    fn shrink(&mut self) {
+        self.next.shrink_to_fit();
+        self.next.iter_mut().for_each(Self::shrink);
+    }
 }
 
-struct Walk<'w, T> {
+struct Walk<'w, R> {
     order: &'w [usize],
     clauses: &'w [Clause],
-    trace: &'w mut T,
+    trace: &'w mut R,
 }
 
-impl<T: Trace> Walk<'_, T> {
+impl<R> Walk<'_, R> {
     fn clause(&self, field: usize) -> &Clause {
         &self.clauses[self.order[field]]
     }
 
     /// Whether all `active` fields at and below `step` match within `value`. Those in `present` must have a value here,
     /// even where they may be absent.
-    fn all(&mut self, step: &Step, value: &Value, active: Fields, present: Fields) -> bool {
+    fn all<'d, T: Tree<'d>>(&mut self, step: &Step, value: T, active: Fields, present: Fields) -> bool
+    where
+        R: Trace<T::Seen>,
+    {
+        if value.is_unknown() {
+            return true;
+        }
         let active = active & step.under;
-        if let Value::Array(elements) = value {
-            return self.array(step, elements, active, present);
+        if let Some(elements) = value.elements() {
+            return self.array(step, &elements, active, present);
         }
         if let Some(field) = step.here.filter(|field| has(active, *field)) {
-            let passed = match Leaf::of(value) {
+            let passed = match value.leaf() {
                 Some(leaf) => self.compare(field, value, leaf),
-                None => self.missing(only(field), present),
+                None => self.missing::<T>(only(field), present),
             };
             if !passed {
                 return false;
             }
         }
-        step.next.iter().filter(|next| active & next.under != 0).all(|next| match value.get(&*next.name) {
+        step.next.iter().filter(|next| active & next.under != 0).all(|next| match value.member(&next.name) {
             Some(member) => self.all(next, member, active, present),
-            None => self.missing(active & next.under, present),
+            None => self.missing::<T>(active & next.under, present),
         })
     }
 
-    fn array(&mut self, step: &Step, elements: &[Value], mut active: Fields, present: Fields) -> bool {
+    fn array<'d, T: Tree<'d>>(
+        &mut self,
+        step: &Step,
+        elements: &(impl Iterator<Item = T> + Clone),
+        mut active: Fields,
+        present: Fields,
+    ) -> bool
+    where
+        R: Trace<T::Seen>,
+    {
         if let Some(field) = step.here.filter(|field| has(active, *field)) {
-            for element in elements {
-                let Some(leaf) = Leaf::of(element) else { continue };
+            for element in elements.clone() {
+                let Some(leaf) = element.leaf() else { continue };
                 if self.compare(field, element, leaf) {
                     // A plain element binds nobody else to its place in the array.
                     active &= !only(field);
@@ -156,15 +178,15 @@ impl<T: Trace> Walk<'_, T> {
         for field in members(active) {
             if !self.clause(field).tests.is_empty() {
                 let found = elements
-                    .iter()
-                    .filter(|element| Leaf::of(element).is_none())
+                    .clone()
+                    .filter(|element| element.leaf().is_none())
                     .any(|element| self.all(step, element, active, present | only(field)));
                 if found {
                     return true;
                 }
             }
             let rest = self.clause(field).steps.get(step.depth..).unwrap_or_default();
-            if elements.iter().any(|element| has_leaf(element, rest)) || !self.missing(only(field), present) {
+            if elements.clone().any(|element| has_leaf(element, rest)) || !self.missing::<T>(only(field), present) {
                 return false;
             }
             active &= !only(field);
@@ -172,15 +194,21 @@ impl<T: Trace> Walk<'_, T> {
         true
     }
 
-    fn compare(&mut self, field: usize, value: &Value, leaf: Leaf<'_>) -> bool {
+    fn compare<'d, T: Tree<'d>>(&mut self, field: usize, value: T, leaf: Leaf<'_>) -> bool
+    where
+        R: Trace<T::Seen>,
+    {
         let clause = &self.clauses[self.order[field]];
-        let passed = clause.tests.iter().any(|test| test.matches(leaf));
-        self.trace.compared(clause, value, passed);
+        let passed = clause.allows(leaf);
+        self.trace.compared(clause, value.seen(), passed);
         passed
     }
 
     /// Whether all these fields may be absent.
-    fn missing(&mut self, fields: Fields, present: Fields) -> bool {
+    fn missing<'d, T: Tree<'d>>(&mut self, fields: Fields, present: Fields) -> bool
+    where
+        R: Trace<T::Seen>,
+    {
         members(fields).all(|field| {
             let clause = &self.clauses[self.order[field]];
             let passed = clause.absent && !has(present, field);
@@ -190,12 +218,13 @@ impl<T: Trace> Walk<'_, T> {
     }
 }
 
-/// Whether there is a value at the end of `path`, in any element of any array on the way.
-fn has_leaf(value: &Value, path: &[Box<str>]) -> bool {
-    match (value, path.split_first()) {
-        (Value::Array(elements), _) => elements.iter().any(|element| has_leaf(element, path)),
-        (Value::Object(members), Some((name, rest))) => members.get(&**name).is_some_and(|v| has_leaf(v, rest)),
-        (Value::Object(_), None) => false,
-        (_, rest) => rest.is_none(),
+/// Whether there surely is a value at the end of `path`, in any element of any array on the way.
+fn has_leaf<'d, T: Tree<'d>>(value: T, path: &[Box<str>]) -> bool {
+    if let Some(mut elements) = value.elements() {
+        return elements.any(|element| has_leaf(element, path));
+    }
+    match path.split_first() {
+        Some((name, rest)) => value.member(name).is_some_and(|member| !member.is_unknown() && has_leaf(member, rest)),
+        None => value.leaf().is_some(),
     }
 }

@@ -10,17 +10,19 @@
 //! that names a path which is also named beside that `$or`, and a top-level name with a dot in it.
 
 mod compile;
+pub mod marks;
 mod matcher;
-pub mod needs;
 pub mod node;
 mod number;
 pub mod op;
 mod suggest;
 mod text;
+pub mod tree;
 pub mod verdict;
 mod wildcard;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -32,16 +34,20 @@ pub use node::{Node, NodeKind};
 
 use matcher::{Branch, Silent};
 use op::Test;
+use tree::{Leaf, Tree};
 
-/// A compiled event pattern.
+/// A compiled event pattern. Copies share it.
 #[derive(Debug, Clone)]
-pub struct Pattern {
+pub struct Pattern(Arc<Compiled>);
+
+#[derive(Debug)]
+struct Compiled {
     /// Each field of the pattern once, whatever number of `$or` combinations it takes part in.
-    clauses: Vec<Clause>,
+    clauses: Box<[Clause]>,
     /// The combinations that `$or` makes; the pattern matches if one of them does.
-    branches: Vec<Branch>,
+    branches: Box<[Branch]>,
     /// Dotted paths of all fields read, sorted, each once.
-    paths: Vec<Box<str>>,
+    paths: Box<[Box<str>]>,
 }
 
 /// One field of a pattern and what it may be.
@@ -67,6 +73,15 @@ impl Clause {
     pub fn wanted(&self) -> &str {
         &self.wanted
     }
+
+    /// The names that lead to the field. Unlike in the path, a name may hold a dot.
+    pub fn steps(&self) -> impl Iterator<Item = &str> {
+        self.steps.iter().map(AsRef::as_ref)
+    }
+
+    fn allows(&self, leaf: Leaf<'_>) -> bool {
+        leaf.possible().any(|leaf| self.tests.iter().any(|test| test.matches(leaf)))
+    }
 }
 
 impl Pattern {
@@ -85,17 +100,34 @@ impl Pattern {
 
     /// As [`matches`](Self::matches), telling `trace` each comparison made on the way.
     pub fn matches_traced(&self, document: &Value, trace: &mut impl Trace) -> bool {
-        self.branches.iter().any(|branch| branch.matches(&self.clauses, document, trace))
+        let Compiled { clauses, branches, .. } = &*self.0;
+        branches.iter().any(|branch| branch.matches(clauses, document, trace))
+    }
+
+    /// Whether a document, as far as it is known, may match one combination of fields: the one in that place.
+    pub fn admits<'d>(&self, combination: usize, document: impl Tree<'d>) -> bool {
+        let Compiled { clauses, branches, .. } = &*self.0;
+        branches.get(combination).is_some_and(|branch| branch.matches(clauses, document, &mut Silent))
+    }
+
+    /// Each field once, whatever number of combinations it takes part in.
+    pub fn clauses(&self) -> impl Iterator<Item = &Clause> {
+        self.0.clauses.iter()
+    }
+
+    /// The combinations of fields that `$or` makes, as places in [`clauses`](Self::clauses).
+    pub fn combinations(&self) -> impl Iterator<Item = &[usize]> {
+        self.0.branches.iter().map(Branch::fields)
     }
 
     /// The pattern that no event matches.
     pub fn never() -> Self {
-        Self { clauses: vec![], branches: vec![], paths: vec![] }
+        Self(Arc::new(Compiled { clauses: [].into(), branches: [].into(), paths: [].into() }))
     }
 
     /// Dotted paths of the fields that the pattern reads, sorted, each once.
     pub fn paths(&self) -> &[Box<str>] {
-        &self.paths
+        &self.0.paths
     }
 }
 

@@ -4,13 +4,13 @@
 use core::net::IpAddr;
 
 use ipnet::IpNet;
-use serde_json::Value;
 
 use super::compile::{Errors, quoted};
 use super::node::{Name, Node, NodeKind};
 use super::number::Number;
 use super::suggest::nearest;
 use super::text::Folded;
+use super::tree::Leaf;
 use super::wildcard::{Fault, Wildcard};
 
 /// One operator of the pattern language.
@@ -219,27 +219,6 @@ pub(super) enum Test {
     NoneOf(Box<[Test]>),
 }
 
-/// A value that is no table and no array: all that an operator ever sees.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Leaf<'v> {
-    Null,
-    Boolean(bool),
-    Number(&'v serde_json::Number),
-    String(&'v str),
-}
-
-impl<'v> Leaf<'v> {
-    pub(super) fn of(value: &'v Value) -> Option<Self> {
-        match value {
-            Value::Null => Some(Self::Null),
-            Value::Bool(b) => Some(Self::Boolean(*b)),
-            Value::Number(n) => Some(Self::Number(n)),
-            Value::String(s) => Some(Self::String(s)),
-            Value::Array(_) | Value::Object(_) => None,
-        }
-    }
-}
-
 impl Test {
     pub(super) fn matches(&self, leaf: Leaf<'_>) -> bool {
         match (self, leaf) {
@@ -260,14 +239,6 @@ impl Test {
             (Self::Wildcard(wildcard), Leaf::String(s)) => wildcard.matches(s),
             (Self::Network(network), Leaf::String(s)) => address(s).is_some_and(|ip| network.contains(&ip)),
             _ => false,
-        }
-    }
-
-    /// The only string that passes; `None` where several do, or none.
-    pub(super) fn only_text(&self) -> Option<&str> {
-        match self {
-            Self::Text(text) => Some(text),
-            _ => None,
         }
     }
 }
@@ -516,7 +487,7 @@ fn address(text: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::super::Pattern;
     use super::*;

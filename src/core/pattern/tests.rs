@@ -214,7 +214,7 @@ fn names_are_members_and_dots_in_them_are_dots() {
 }
 
 #[test]
-fn paths_and_needs() {
+fn paths_and_combinations() {
     let pattern = compile(&json!({
         "source": ["aws.kms"],
         "$or": [{ "detail": { "eventName": ["A"] } }, { "detail": { "eventName": ["B"], "errorCode": [{ "exists": true }] } }]
@@ -222,9 +222,52 @@ fn paths_and_needs() {
     .unwrap();
     let paths: Vec<&str> = pattern.paths().iter().map(AsRef::as_ref).collect();
     assert_eq!(paths, ["detail.errorCode", "detail.eventName", "source"]);
-    assert_eq!(pattern.needs().len(), 2);
-    assert_eq!(pattern.needs()[0].selector(), needs::Selector::EventName(vec!["A"]));
-    assert!(!Pattern::never().matches(&json!({})) && Pattern::never().needs().is_empty());
+    let combinations: Vec<Vec<&str>> = pattern
+        .combinations()
+        .map(|fields| fields.iter().map(|field| pattern.clauses().nth(*field).unwrap().path()).collect())
+        .collect();
+    assert_eq!(
+        combinations,
+        [vec!["detail.eventName", "source"], vec!["detail.errorCode", "detail.eventName", "source"]]
+    );
+    assert!(!Pattern::never().matches(&json!({})) && Pattern::never().combinations().next().is_none());
+}
+
+#[test]
+fn marks_are_what_every_match_has() {
+    use marks::Mark::{End, Start, Whole, Within};
+    let marks = |item: Value| {
+        let pattern = compile(&json!({ "a": [item] })).unwrap();
+        let clause = pattern.clauses().next().unwrap().clone();
+        clause.marks().map(|marks| format!("{marks:?}"))
+    };
+    for (item, expected) in [
+        (json!("x"), vec![Whole("x")]),
+        (json!({ "prefix": "abc" }), vec![Start("abc")]),
+        (json!({ "suffix": "abc" }), vec![End("abc")]),
+        (json!({ "wildcard": "abc" }), vec![Whole("abc")]),
+        (json!({ "wildcard": "abc*xyz" }), vec![Start("abc"), End("xyz")]),
+        (json!({ "wildcard": "ab*12345*z" }), vec![Within(*b"1234"), Within(*b"2345")]),
+    ] {
+        assert_eq!(marks(item.clone()), Some(format!("{:?}", [expected])), "{item}");
+    }
+    for item in [
+        json!({ "prefix": "ab" }),
+        json!({ "wildcard": "*abc*" }),
+        json!({ "exists": true }),
+        json!({ "exists": false }),
+        json!({ "anything-but": "x" }),
+        json!({ "equals-ignore-case": "x" }),
+        json!({ "numeric": ["=", 1] }),
+        json!("10.0.0.1"),
+        json!(1),
+        json!(true),
+        Value::Null,
+    ] {
+        assert_eq!(marks(item.clone()), None, "{item}");
+    }
+    let either = compile(&json!({ "a": ["x", { "exists": false }] })).unwrap();
+    assert_eq!(either.clauses().next().unwrap().marks(), None, "it may be absent");
 }
 
 #[test]

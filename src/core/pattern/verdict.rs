@@ -43,7 +43,7 @@ impl Combination {
 impl Pattern {
     /// Judges every combination that the pattern's `$or` makes.
     pub fn judge(&self, document: &Value) -> Vec<Combination> {
-        self.branches.iter().map(|branch| self.judge_one(branch, document)).collect()
+        self.0.branches.iter().map(|branch| self.judge_one(branch, document)).collect()
     }
 
     /// The combination that came nearest to a match, a match first.
@@ -54,11 +54,11 @@ impl Pattern {
     }
 
     fn judge_one(&self, branch: &Branch, document: &Value) -> Combination {
-        let fields = branch.places().map(|place| {
+        let fields = branch.fields().iter().map(|&place| {
             let mut seen = Seen(Vec::new());
-            let alone = Branch::new(vec![place], &self.clauses);
-            let passed = alone.matches(&self.clauses, document, &mut seen);
-            let clause = self.clauses.get(place);
+            let alone = Branch::new(vec![place], &self.0.clauses);
+            let passed = alone.matches(&self.0.clauses, document, &mut seen);
+            let clause = self.0.clauses.get(place);
             Field {
                 path: clause.map_or_else(String::new, |clause| clause.path().to_owned()),
                 wanted: clause.map_or_else(String::new, |clause| clause.wanted().to_owned()),
@@ -68,7 +68,7 @@ impl Pattern {
         });
         Combination {
             fields: fields.collect(),
-            matched: branch.matches(&self.clauses, document, &mut super::matcher::Silent),
+            matched: branch.matches(&self.0.clauses, document, &mut super::matcher::Silent),
         }
     }
 }

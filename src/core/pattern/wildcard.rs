@@ -68,6 +68,21 @@ impl Wildcard {
         self.after.as_ref().map_or(0, |after| after.middle.len() + 1)
     }
 
+    /// What stands before the first `*`.
+    pub(super) fn head(&self) -> &str {
+        &self.head
+    }
+
+    /// What stands behind the last `*`.
+    pub(super) fn tail(&self) -> &str {
+        self.after.as_ref().map_or("", |after| &after.tail)
+    }
+
+    /// What stands between the first `*` and the last.
+    pub(super) fn middle(&self) -> impl Iterator<Item = &[u8]> {
+        self.after.iter().flat_map(|after| &after.middle).map(|literal| &*literal.bytes)
+    }
+
     /// The answer, and how many bytes were compared for the middle parts.
     fn run(&self, value: &str) -> (bool, usize) {
         let Some(after) = &self.after else { return (value == &*self.head, 0) };

@@ -14,8 +14,8 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::decode::Peek;
 use super::pattern::Pattern;
+use super::peek::Peek;
 use escalate::Escalation;
 use index::Index;
 use template::Templates;
@@ -111,6 +111,11 @@ impl RuleSet {
     pub fn new(rules: Vec<Arc<Rule>>) -> Self {
         let index = Index::new(rules.iter().enumerate().flat_map(|(at, rule)| rule.patterns().map(move |p| (at, p))));
         Self { rules, index }
+    }
+
+    /// Reads a message's body as far as the rules ask; `None` where it takes a full decode.
+    pub fn peek<'b>(&'b self, body: &'b str) -> Option<Peek<'b>> {
+        self.index.peek(body)
     }
 
     /// False only if provably no rule matches or resolves on an event that peeks so.
