@@ -248,9 +248,9 @@ impl Task {
         }
     }
 
-    /// The cap is reached: critical triggers one by one, before anything else; the others as a digest.
+    /// The cap is reached: what makes an incident critical one by one, before anything else; the others as a digest.
     fn start_capped(&mut self, leased: Vec<Leased>, room: usize, limit: Duration) {
-        let (critical, others): (Vec<_>, Vec<_>) = leased.into_iter().partition(is_critical_trigger);
+        let (critical, others): (Vec<_>, Vec<_>) = leased.into_iter().partition(stands_alone);
         if critical.is_empty() && others.len() >= DIGEST_MIN {
             return self.start(Flight::Digest(others), limit);
         }
@@ -301,10 +301,10 @@ impl Task {
     }
 }
 
-/// These are never folded into a digest.
-fn is_critical_trigger(leased: &Leased) -> bool {
+/// These are never folded into a digest: an incident opens as critical, rises to it, or shows a new danger while it is.
+fn stands_alone(leased: &Leased) -> bool {
     let notification = &leased.delivery.notification;
     leased.overtaken.is_none()
-        && notification.kind == Kind::Trigger
+        && (notification.kind == Kind::Trigger || notification.asks_again())
         && notification.incident.severity == Severity::Critical
 }

@@ -45,6 +45,33 @@ async fn critical_triggers_are_told_one_by_one_before_any_digest() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_rise_to_critical_is_told_in_full() {
+    let sink = FakeSink::new(Character::Chat);
+    let world = World::new(vec![capped("chat", &sink, 6)]);
+    for n in 1..=40 {
+        world.trigger(&["chat"], n, Severity::Medium);
+    }
+    pass(Duration::from_mins(3)).await;
+    // What is new about these waits for the cap together with them.
+    for n in 41..=80 {
+        world.trigger(&["chat"], n, Severity::Medium);
+    }
+    let mut risen = notification(1, 2, Kind::Update, Severity::Critical);
+    risen.reason = Reason::Escalated;
+    world.commit(&["chat"], &risen);
+    let mut repeat = notification(2, 2, Kind::Update, Severity::Critical);
+    repeat.reason = Reason::Repeat;
+    world.commit(&["chat"], &repeat);
+    pass(Duration::from_mins(3)).await;
+    assert!(sink.accepted().contains(&"n1-2".to_owned()), "{:?}", sink.accepted());
+    let digests = sink.digests.lock().unwrap().clone();
+    let told: usize = digests.iter().map(|(shown, more)| shown.len() + more).sum();
+    assert_eq!(sink.accepted().len() + told, 82, "an honest count: {digests:?}");
+    assert!(digests.iter().all(|(shown, _)| !shown.contains(&"n1-2".to_owned())));
+    assert!(world.store.states("chat").iter().all(|state| *state == DeliveryState::Done));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refused_digest_is_told_one_by_one() {
     let sink = FakeSink::new(Character::Chat);
     let world = World::new(vec![capped("chat", &sink, 60)]);
