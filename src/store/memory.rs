@@ -58,11 +58,12 @@ impl Store for MemoryStore {
         let mut state = self.lock();
         let decision = decide(&state.snapshot(reads));
         let new = decision.situations.iter().filter(|s| !state.situations.contains_key(&s.fingerprint)).count();
-        if state.situations.len() + new > SITUATIONS_MAX && new > 0 {
-            return Err(full("situations"));
-        }
         if !decision.deliveries.is_empty() && state.outbox.unfinished() + decision.deliveries.len() > UNFINISHED_MAX {
             return Err(full("deliveries that wait"));
+        }
+        let over = (state.situations.len() + new).saturating_sub(SITUATIONS_MAX);
+        if new > 0 && over > 0 && !state.make_room(over, &decision) {
+            return Err(full("situations"));
         }
         state.store(&decision);
         Ok(decision)
@@ -212,4 +213,71 @@ impl Store for MemoryStore {
 /// The nearest thing to a full disk.
 fn full(what: &str) -> StoreError {
     StoreError::new(StoreErrorKind::DiskFull, format!("the memory store is full: too many {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::conformance::fixture::{
+        Shared, done, fingerprint, keep, notification, only, put, settle, situation,
+    };
+    use super::*;
+    use crate::core::notification::Kind;
+
+    const MAX: u32 = 50_000;
+
+    async fn full_of(state: IncidentState) -> Shared {
+        let store: Shared = Arc::new(MemoryStore::new(&Config::default()));
+        let situations = (1..=MAX).map(|n| situation(n, state)).collect();
+        keep(&store, Decision { situations, ..Decision::default() }).await;
+        store
+    }
+
+    async fn store_one(store: &Shared, situation: Situation) -> Result<Decision, StoreError> {
+        let decision = Decision { situations: vec![situation], ..Decision::default() };
+        store.apply(&ReadSet::default(), &|_| decision.clone()).await
+    }
+
+    async fn known(store: &Shared, n: u32) -> bool {
+        let reads = ReadSet { fingerprints: vec![fingerprint(n)], ..ReadSet::default() };
+        let found = |snapshot: &crate::core::decide::Snapshot| Decision {
+            duplicates: snapshot.situations.len(),
+            ..Decision::default()
+        };
+        store.apply(&reads, &found).await.unwrap().duplicates == 1
+    }
+
+    #[tokio::test]
+    async fn resolved_incidents_make_room_oldest_first() {
+        let store = full_of(IncidentState::Resolved).await;
+        // The oldest is told of still; the second was told of; the third opens again.
+        put(&store, "chat", &[notification(2, 1, Kind::Trigger)]).await;
+        let told = only(&store, 60, "chat").await.delivery;
+        settle(&store, 61, told.id, done()).await;
+        put(&store, "chat", &[notification(1, 1, Kind::Trigger)]).await;
+        store_one(&store, situation(3, IncidentState::Open)).await.unwrap();
+
+        store_one(&store, situation(MAX + 1, IncidentState::Open)).await.unwrap();
+        for (n, there) in [(1, true), (2, false), (3, true), (4, false), (MAX, true), (MAX + 1, true)] {
+            assert_eq!(known(&store, n).await, there, "{n}");
+        }
+        let open = store.incidents(&IncidentFilter { open: true, limit: 10 }).await.unwrap();
+        assert_eq!(open.len(), 2);
+        assert_eq!(store.story(&situation(2, IncidentState::Open).incident.unwrap().id).await.unwrap(), None);
+        // It begins anew, and what is told of it is not taken for what was.
+        put(&store, "chat", &[notification(2, 1, Kind::Trigger)]).await;
+        let waiting = store.deliveries(&[DeliveryState::Waiting], 10).await.unwrap();
+        assert_eq!(waiting.iter().map(|d| d.notification.id.as_str()).collect::<Vec<_>>(), ["n1-1", "n2-1"]);
+    }
+
+    #[tokio::test]
+    async fn open_incidents_never_make_room() {
+        let store = full_of(IncidentState::Open).await;
+        let refused = store_one(&store, situation(MAX + 1, IncidentState::Open)).await.unwrap_err();
+        assert_eq!(refused.kind, StoreErrorKind::DiskFull);
+        store_one(&store, situation(MAX, IncidentState::Resolved)).await.unwrap();
+        store_one(&store, situation(MAX + 1, IncidentState::Open)).await.unwrap();
+        assert!(!known(&store, MAX).await && known(&store, 1).await);
+    }
 }

@@ -194,6 +194,22 @@ impl Outbox {
         }
     }
 
+    /// The fingerprints of which something is still to be told.
+    pub(super) fn awaited(&self) -> HashSet<&Fingerprint> {
+        self.unfinished.iter().map(|(_, fingerprint, _)| fingerprint).collect()
+    }
+
+    /// Forgets what was told, or was not, of these.
+    pub(super) fn forget_finished_of(&mut self, gone: &HashSet<Fingerprint>) {
+        let of = |id: &&i64| {
+            self.rows.get(id).is_some_and(|row| gone.contains(&row.delivery.notification.incident.fingerprint))
+        };
+        let old: Vec<i64> = self.finished.iter().filter(of).copied().collect();
+        for id in old {
+            self.forget(id);
+        }
+    }
+
     fn forget(&mut self, id: i64) {
         self.finished.remove(&id);
         if let Some(row) = self.rows.remove(&id) {

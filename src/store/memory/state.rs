@@ -170,6 +170,39 @@ impl State {
         self.quarantine.push_back((now, message_id.to_owned(), reason.to_owned()));
     }
 
+    /// Forgets so many situations, but none that this decision stores: resolved ones, oldest first, then markers. `false`, and nothing is
+    /// forgotten, if there are not so many.
+    pub(super) fn make_room(&mut self, over: usize, decision: &Decision) -> bool {
+        let stored: HashSet<&Fingerprint> =
+            decision.situations.iter().map(|situation| &situation.fingerprint).collect();
+        let awaited = self.outbox.awaited();
+        let mut spare: Vec<(bool, Timestamp, &Fingerprint)> = self
+            .situations
+            .values()
+            .filter(|kept| kept.situation.incident.as_ref().is_none_or(|i| i.state == IncidentState::Resolved))
+            .map(|kept| (kept.situation.incident.is_none(), kept.kept_at, &kept.situation.fingerprint))
+            .filter(|(.., fingerprint)| !stored.contains(fingerprint) && !awaited.contains(fingerprint))
+            .collect();
+        if spare.len() < over {
+            return false;
+        }
+        spare.sort_unstable();
+        // Some more at once: the next ones do not have to look through all of them again.
+        let gone: HashSet<Fingerprint> = spare.into_iter().take(over.max(STEP)).map(|(.., f)| f.clone()).collect();
+        tracing::warn!(
+            situations = gone.len(),
+            "the memory store is full; the oldest resolved incidents are forgotten"
+        );
+        // With all that is left of them: a later incident of the fingerprint counts from one again.
+        self.outbox.forget_finished_of(&gone);
+        self.situations.retain(|fingerprint, _| !gone.contains(fingerprint));
+        let of = self.incidents.values().filter(|kept| gone.contains(&kept.incident.fingerprint));
+        for incident in of.map(|kept| kept.incident.id.clone()).collect::<Vec<_>>() {
+            self.forget_incident(&incident);
+        }
+        true
+    }
+
     /// One step.
     pub(super) fn prune(&mut self, now: Timestamp, retention: &Retention, sinks: &[String]) -> u64 {
         let before = |length: SignedDuration| now.checked_sub(length).unwrap_or(Timestamp::MIN);
