@@ -156,6 +156,7 @@ pub fn load(path: &Path, env: impl IntoIterator<Item = (String, String)>) -> Res
         trust: config.trust.compile(),
         inhibit,
         sinks: config.sinks.keys().cloned().collect(),
+        queues: config.queues.keys().cloned().collect(),
         engine: config.engine.settings(),
         legacy: Vec::new(),
     };
@@ -178,6 +179,7 @@ pub fn load_rules(names: &[PathBuf]) -> Result<Loaded, Vec<Diagnostic>> {
         trust: Trust::default(),
         inhibit: Vec::new(),
         sinks: Vec::new(),
+        queues: Vec::new(),
         engine: EngineSettings::default(),
         legacy: Vec::new(),
     };

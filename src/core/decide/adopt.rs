@@ -57,7 +57,7 @@ pub fn legacy_resolves<'a>(rules: &RuleSet, open: impl IntoIterator<Item = &'a S
 }
 
 /// Closes open incidents none of whose standing dangers has a rule any more that would group the same way, and says so;
-/// and reports about sinks that there are no more.
+/// and reports about sinks and queues that there are no more.
 pub fn adopt(policy: &Policy, snapshot: &Snapshot, now: Timestamp) -> Decision {
     let mut desk = Desk::new(policy, snapshot, now);
     let mut prints: Vec<&Fingerprint> = snapshot.situations.keys().collect();
@@ -66,7 +66,10 @@ pub fn adopt(policy: &Policy, snapshot: &Snapshot, now: Timestamp) -> Decision {
         let mut situation = desk.take(print);
         if let Some(mut incident) = situation.incident.take() {
             let spoken_for = if incident.family.starts_with(super::own::PREFIX) {
-                incident.latest.details.get("sink").is_none_or(|sink| policy.sinks.contains(sink))
+                let there = |part: &str, names: &[String]| {
+                    incident.latest.details.get(part).is_none_or(|name| names.contains(name))
+                };
+                there("sink", &policy.sinks) && there("queue", &policy.queues)
             } else {
                 spoken_for(policy, &situation, &incident, now)
             };

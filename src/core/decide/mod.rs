@@ -51,6 +51,8 @@ pub struct Policy {
     pub inhibit: Vec<Inhibit>,
     /// Names of all configured sinks.
     pub sinks: Vec<String>,
+    /// Names of all queues that are received from.
+    pub queues: Vec<String>,
     pub engine: EngineSettings,
     /// Resolve patterns that open incidents were opened with and that the rules no longer have.
     pub legacy: Vec<LegacyResolve>,
@@ -82,6 +84,7 @@ impl Policy {
             trust: self.trust.clone(),
             inhibit: vec![],
             sinks: self.sinks.clone(),
+            queues: self.queues.clone(),
             engine: self.engine,
             legacy: vec![],
         }

@@ -35,6 +35,7 @@ fn policy_with(rules: Vec<Arc<Rule>>, routes: &str) -> Policy {
         trust: Trust::default(),
         inhibit: vec![],
         sinks: vec!["pager".into(), "chat".into()],
+        queues: vec!["prod".into()],
         engine: EngineSettings::default(),
         legacy: vec![],
     }

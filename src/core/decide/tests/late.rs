@@ -148,6 +148,28 @@ fn a_rule_that_left_its_family_still_ends_what_it_began_there() {
 }
 
 #[test]
+fn a_report_about_a_queue_ends_with_the_queue() {
+    let (policy, mut world) = (policy(), World::default());
+    for queue in ["prod", "gone"] {
+        for subject in [
+            OwnSubject::Deaf { queue: queue.into() },
+            OwnSubject::Undecodable { queue: queue.into() },
+            OwnSubject::DeadLetters { queue: queue.into() },
+        ] {
+            world.feed_evaluations(&policy, &[own_danger(&subject, "it is so", at(0))], at(0));
+        }
+    }
+    let decision = adopt(&policy, &world.snapshot, at(5));
+    assert_eq!(decision.situations.len(), 3);
+    for situation in &decision.situations {
+        let incident = situation.incident.as_ref().unwrap();
+        assert_eq!((incident.state, incident.latest.details["queue"].as_str()), (State::Resolved, "gone"));
+    }
+    let reasons: Vec<_> = decision.deliveries.iter().map(|d| d.notification.reason).collect();
+    assert!(!reasons.is_empty() && reasons.iter().all(|reason| *reason == Reason::RuleGone), "{reasons:?}");
+}
+
+#[test]
 fn a_report_about_a_sink_ends_with_the_sink() {
     let (policy, mut world) = (policy(), World::default());
     for sink in ["chat", "gone"] {
