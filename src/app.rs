@@ -26,7 +26,7 @@ use crate::ingest::{self, Delivered, Ingest};
 use crate::keys::{KeyLookup, Lookups};
 use crate::queue::Queue;
 use crate::queue::sqs::SqsQueue;
-use crate::sink::{BuildError, SinkContext};
+use crate::sink::{BuildError, SinkContext, SinkTable};
 use crate::store::{self, StoreError};
 use crate::upkeep::Upkeep;
 
@@ -72,7 +72,7 @@ pub async fn run(loaded: Loaded, parts: Parts) -> Result<(), StartError> {
     let _alone = store::hold(&config.store)?;
     let store = store::open(&config.store).await?;
     health.store_ok();
-    let lanes = lanes(&config, &clock, banner.as_deref())?;
+    let lanes = lanes(&config, &clock, banner.as_deref(), None)?;
     let admin = if config.admin.enabled { Some(Admin::bind(config.admin.listen).await?) } else { None };
 
     let out = Arc::new(Out::default());
@@ -92,7 +92,7 @@ pub async fn run(loaded: Loaded, parts: Parts) -> Result<(), StartError> {
         Arc::new(reporter),
         Arc::clone(&health),
         deliver_settings(&config),
-        lanes,
+        lanes.clone(),
     ));
     out.open(Arc::clone(&deliver));
     // Incidents that are open from before meet the rules of now before the first event does.
@@ -158,6 +158,8 @@ pub async fn run(loaded: Loaded, parts: Parts) -> Result<(), StartError> {
     let grace = config.daemon.grace.get_ref().unsigned();
     let reloader = reload::Reloader {
         source,
+        lanes,
+        queues: config.queues.keys().cloned().collect(),
         running: config,
         engine: Arc::clone(&engine),
         deliver: Arc::clone(&deliver),
@@ -218,11 +220,35 @@ fn deliver_settings(config: &Config) -> deliver::Settings {
     }
 }
 
-/// Builds every sink of a configuration.
-fn lanes(config: &Config, clock: &Arc<dyn Clock>, banner: Option<&str>) -> Result<Vec<Lane>, StartError> {
+/// What runs already, and the configuration it was built from.
+#[derive(Clone, Copy)]
+struct Kept<'a> {
+    config: &'a Config,
+    lanes: &'a [Lane],
+}
+
+impl Kept<'_> {
+    /// The lane of a sink whose table has not changed: it goes on undisturbed, with its pace, its back-off and its claims.
+    fn lane(&self, name: &str, table: &SinkTable) -> Option<&Lane> {
+        let same = self.config.sinks.get(name).is_some_and(|known| known == table);
+        self.lanes.iter().find(|lane| same && lane.config.name == name)
+    }
+}
+
+/// Builds every sink of a configuration, but for those that run already.
+fn lanes(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+    banner: Option<&str>,
+    kept: Option<Kept<'_>>,
+) -> Result<Vec<Lane>, StartError> {
     let context = SinkContext { clock: Arc::clone(clock) };
     let mut lanes = Vec::new();
     for (name, table) in &config.sinks {
+        if let Some(lane) = kept.and_then(|kept| kept.lane(name, table).cloned()) {
+            lanes.push(lane);
+            continue;
+        }
         let sink = table.build(&context).map_err(|error| StartError::Sink { sink: name.clone(), error })?;
         let sink = match banner {
             Some(banner) => Arc::new(report::Bannered { sink, banner: banner.to_owned() }),
@@ -274,5 +300,43 @@ impl Delivered for Out {
         if let Some(deliver) = self.0.get() {
             deliver.drained(&deliveries).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::clock::SystemClock;
+
+    const CONFIG: &str =
+        "[sinks.out.stdout]\n[sinks.hook]\nmax_per_minute = 30\n[sinks.hook.webhook]\nurl = 'http://127.0.0.1:9/a'\n";
+
+    fn built(text: &str, kept: Option<Kept<'_>>) -> (Config, Vec<Lane>) {
+        let config: Config = toml::from_str(text).unwrap();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let lanes = lanes(&config, &clock, Some("played"), kept).unwrap();
+        (config, lanes)
+    }
+
+    /// The names of the sinks that are the same objects as before.
+    fn undisturbed(before: &[Lane], after: &[Lane]) -> Vec<String> {
+        let same =
+            |lane: &&Lane| before.iter().any(|old| Arc::ptr_eq(&old.sink, &lane.sink) && old.config == lane.config);
+        after.iter().filter(same).map(|lane| lane.config.name.clone()).collect()
+    }
+
+    #[test]
+    fn a_reload_leaves_lanes_alone_whose_sinks_have_not_changed() {
+        let (config, before) = built(CONFIG, None);
+        let after = |text: &str| {
+            let (_, after) = built(text, Some(Kept { config: &config, lanes: &before }));
+            assert_eq!(after.len(), 2, "{text}");
+            undisturbed(&before, &after)
+        };
+        assert_eq!(after(&format!("# moved down\n\n{CONFIG}")), ["hook", "out"], "where it stands does not matter");
+        assert_eq!(after(&CONFIG.replace("9/a", "9/b")), ["out"], "an address that `Debug` does not show counts");
+        assert_eq!(after(&CONFIG.replace("30", "31")), ["out"]);
+        assert_eq!(after(&CONFIG.replace("sinks.out.", "sinks.other.")), ["hook"]);
+        assert_eq!(after(&CONFIG.replace("stdout]", "file]\npath = '/dev/null'")), ["hook"]);
     }
 }

@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use super::lanes;
 use super::watch::Watch;
+use super::{Kept, lanes};
 use crate::base::clock::Clock;
 use crate::base::health::Health;
 use crate::base::stop::Stop;
 use crate::base::telemetry;
 use crate::config::{self, Config, Loaded};
 use crate::core::decide::OwnSubject;
-use crate::deliver::Deliver;
+use crate::deliver::{Deliver, Lane};
 use crate::engine::Engine;
 
 /// Where a configuration came from.
@@ -28,6 +28,10 @@ pub struct Source {
 pub(super) struct Reloader {
     pub(super) source: Option<Source>,
     pub(super) running: Config,
+    /// As built from `running`.
+    pub(super) lanes: Vec<Lane>,
+    /// Names of the queues that this life of the daemon receives from.
+    pub(super) queues: Vec<String>,
     pub(super) engine: Arc<Engine>,
     pub(super) deliver: Arc<Deliver>,
     pub(super) clock: Arc<dyn Clock>,
@@ -61,7 +65,7 @@ impl Reloader {
 
     /// Returns the files to watch from now on; `None` when the old configuration stays.
     async fn reload(&mut self, source: &Source) -> Option<Vec<PathBuf>> {
-        let Loaded { config, policy, warnings, files, .. } = match config::load(&source.path, config::environment()) {
+        let Loaded { config, mut policy, warnings, files, .. } = match config::load(&source.path, config::environment()) {
             Ok(loaded) => loaded,
             Err(diagnostics) => {
                 let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();
@@ -69,7 +73,8 @@ impl Reloader {
                 return None;
             }
         };
-        let lanes = match lanes(&config, &self.clock, self.banner.as_deref()) {
+        let kept = Kept { config: &self.running, lanes: &self.lanes };
+        let lanes = match lanes(&config, &self.clock, self.banner.as_deref(), Some(kept)) {
             Ok(lanes) => lanes,
             Err(error) => {
                 self.rejected(&error.to_string()).await;
@@ -80,7 +85,10 @@ impl Reloader {
             tracing::warn!("{warning}");
         }
         self.say_what_waits_for_a_restart(&config);
-        self.deliver.set_lanes(lanes);
+        self.deliver.set_lanes(lanes.clone());
+        self.lanes = lanes;
+        // What is received from changes at the next start only; until then those queues may be in trouble.
+        policy.queues.clone_from(&self.queues);
         if let Err(error) = self.engine.adopt(policy).await {
             tracing::error!(%error, "the new rules are in force, but open incidents could not be gone through");
         }

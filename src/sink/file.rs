@@ -17,7 +17,7 @@ use super::{BuildError, Character, Class, DeliveryError, Dispatch, FailReason, R
 use crate::base::diagnostic::Problem;
 
 /// `[sinks.<name>.file]`
-#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Where to append. The folder must exist; the file is created, readable by its owner and group.

@@ -215,7 +215,7 @@ impl SinkTable {
 }
 
 /// A configuration table that knows its place in the file.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct At<T>(Spanned<T>);
 
 impl<T> At<T> {

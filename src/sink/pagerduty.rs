@@ -22,7 +22,7 @@ use crate::core::notification::{Kind, Notification, Reason};
 use crate::core::rule::Severity;
 
 /// `[sinks.<name>.pagerduty]`
-#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Integration key of an Events API v2 integration: 32 characters.

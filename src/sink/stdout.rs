@@ -12,7 +12,7 @@ use super::{BuildError, Character, Class, DeliveryError, Dispatch, FailReason, R
 use crate::base::diagnostic::Problem;
 
 /// `[sinks.<name>.stdout]`: nothing to set.
-#[derive(Debug, Clone, Default, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {}
 

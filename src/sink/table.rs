@@ -10,7 +10,7 @@ macro_rules! sinks { ($($(#[$about:meta])* $kind:ident),+ $(,)?) => {
     $($(#[$about])* pub mod $kind;)+
 
     /// One `[sinks.<name>]` table: common knobs plus exactly one kind.
-    #[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+    #[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
     #[serde(deny_unknown_fields)]
     pub struct SinkTable {
         /// At most this many notifications a minute; what is over is told as a digest by chat sinks and waits at

@@ -125,3 +125,15 @@ fn a_file_that_holds_no_certificate_is_refused_by_name() {
     assert!(build(file.path().to_owned()).contains("holds no certificate"));
     assert!(build("/nowhere/ca.pem".into()).contains("/nowhere/ca.pem"));
 }
+
+#[test]
+fn what_is_read_when_a_sink_is_built_may_have_changed_since() {
+    let config: Config = toml::from_str("timeout = '5s'").unwrap();
+    assert_eq!(config, toml::from_str("\n\ntimeout = '5s'").unwrap(), "where it stands does not matter");
+    for other in ["", "timeout = '6s'", "timeout = '5s'\nallow_http = true", "timeout = '5s'\nallow_link_local = true"]
+    {
+        assert_ne!(config, toml::from_str(other).unwrap(), "{other}");
+    }
+    let with_file: Config = toml::from_str("ca_file = '/ca.pem'").unwrap();
+    assert_ne!(with_file, with_file.clone());
+}

@@ -30,7 +30,7 @@ use api::{Api, Refusal};
 use block::Mention;
 
 /// `[sinks.<name>.slack]`: either `webhook_url`, or `token` and `channel`.
-#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Incoming webhook. Simple, but every transition is a new message.
@@ -59,7 +59,7 @@ pub struct Config {
 }
 
 /// `<!here>`, `<!channel>`, `<!everyone>`, `<@U0123456789>` or `<!subteam^S0123456789>`, by severity.
-#[derive(Debug, Clone, Default, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Mentions {
     /// For incidents of severity critical.

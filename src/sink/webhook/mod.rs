@@ -20,7 +20,7 @@ mod template;
 use template::Template;
 
 /// `[sinks.<name>.webhook]`
-#[derive(Debug, Clone, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
     /// Where to send. As `{ env = … }` or `{ file = … }` if it holds a secret.
