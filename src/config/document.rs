@@ -10,6 +10,7 @@ use serde_path_to_error::Segment;
 use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
+use super::mask;
 use super::overrides::Override;
 use super::words::{self, Slip};
 use crate::base::diagnostic::{Diagnostic, Problem, position};
@@ -45,7 +46,7 @@ impl<'t> Document<'t> {
     /// Parses the text; reports every syntax error that can be told from its neighbours.
     pub(super) fn parse(file: &Path, text: &'t str) -> Result<Self, Vec<Diagnostic>> {
         let (table, errors) = DeTable::parse_recoverable(text);
-        let document = Self {
+        let mut document = Self {
             file: file.to_owned(),
             text,
             table: table.into_inner(),
@@ -57,6 +58,7 @@ impl<'t> Document<'t> {
         if errors.is_empty() {
             return Ok(document);
         }
+        document.masked = mask::secrets(text);
         let mut problems: Vec<Problem> = Vec::new();
         for error in &errors {
             let (message, hint, echoes) = words::syntax(error.message());
@@ -112,11 +114,11 @@ impl<'t> Document<'t> {
                     path.push(Step::Key(word.clone()));
                     let text = at(&table, &path).filter(|value| value.get_ref().is_str());
                     // Whatever it was meant to be, it may be a secret if it is long enough for one.
-                    self.masked.extend(text.map(Spanned::span).filter(|span| span.len() >= SECRET_MIN));
+                    self.masked.extend(text.map(Spanned::span).filter(|span| span.len() >= SECRET_MIN).map(unquoted));
                 }
                 Slip::BadValue if inner.message().contains("secret") => {
                     let text = at(&table, &path).filter(|value| value.get_ref().is_str());
-                    self.masked.extend(text.map(Spanned::span));
+                    self.masked.extend(text.map(Spanned::span).map(unquoted));
                 }
                 Slip::BadValue | Slip::MissingKey(_) => {}
             }
@@ -206,8 +208,7 @@ impl<'t> Document<'t> {
     pub(super) fn diagnostics(&self, mut problems: Vec<Problem>) -> Vec<Diagnostic> {
         let mut text = self.text.as_bytes().to_vec();
         for range in &self.masked {
-            let inside = range.start + 1..range.end.saturating_sub(1);
-            if let Some(bytes) = text.get_mut(inside) {
+            if let Some(bytes) = text.get_mut(range.clone()) {
                 bytes.iter_mut().filter(|b| **b != b'\n').for_each(|b| *b = b'*');
             }
         }
@@ -221,6 +222,11 @@ impl<'t> Document<'t> {
             })
             .collect()
     }
+}
+
+/// A text's place without its quotes.
+fn unquoted(span: Range<usize>) -> Range<usize> {
+    span.start + 1..span.end.saturating_sub(1)
 }
 
 /// The name of the entry at a path, or the header of the list entry.

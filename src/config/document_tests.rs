@@ -152,6 +152,17 @@ fn a_number_of_the_environment_can_be_text() {
 }
 
 #[test]
+fn a_syntax_error_shows_no_secret() {
+    let text = "[sinks.chat.slack]\ntoken = \"open sesame\nchannel = C0123\n";
+    let found = Document::parse(Path::new("x.toml"), text).unwrap_err();
+    let shown: Vec<String> = found.iter().map(|diagnostic| diagnostic.render(false)).collect();
+    let all = format!("{} {found:?}", shown.join("\n"));
+    assert!(!all.contains("sesame"), "{all}");
+    assert!(all.contains("token = \"***********"), "{all}");
+    assert_eq!(found[0].position().unwrap().line, 2);
+}
+
+#[test]
 fn several_syntax_errors_are_told_at_once() {
     let lines: Vec<String> = Document::parse(Path::new("x.toml"), "a = \nb = 2\nc = \"x\nd = 1 2\n")
         .unwrap_err()

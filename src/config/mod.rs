@@ -7,6 +7,7 @@
 
 mod document;
 mod fields;
+mod mask;
 mod overrides;
 mod references;
 mod rules;
