@@ -2,8 +2,12 @@
 //! counts what came of it, wakes the delivery lanes, and knows whether the store works.
 
 mod gates;
+#[cfg(test)]
+mod tests;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -195,9 +199,20 @@ impl Engine {
     async fn apply(&self, reads: &ReadSet, decide: crate::store::Decide<'_>) -> Result<Decision, StoreError> {
         let started = tokio::time::Instant::now();
         let gates = self.gates.load_full();
-        let with_gates = |snapshot: &Snapshot| decide(&Snapshot { gates: Arc::clone(&gates), ..snapshot.clone() });
-        let decide: crate::store::Decide<'_> = if gates.is_empty() { decide } else { &with_gates };
-        match self.store.apply(reads, decide).await {
+        let unreadable = Mutex::new(BTreeSet::new());
+        let watched = |snapshot: &Snapshot| {
+            if !snapshot.unreadable.is_empty() {
+                let mut unreadable = unreadable.lock().unwrap_or_else(PoisonError::into_inner);
+                unreadable.extend(snapshot.unreadable.keys().cloned());
+            }
+            if gates.is_empty() {
+                return decide(snapshot);
+            }
+            decide(&Snapshot { gates: Arc::clone(&gates), ..snapshot.clone() })
+        };
+        let applied = self.store.apply(reads, &watched).await;
+        let unreadable = unreadable.into_inner().unwrap_or_else(PoisonError::into_inner);
+        match applied {
             Ok(decision) => {
                 // A decision with nothing to store proves nothing about the disk.
                 if !decision.is_empty() {
@@ -209,6 +224,9 @@ impl Engine {
                 if !decision.deliveries.is_empty() {
                     self.post.wake(&decision);
                 }
+                for situation in decision.situations.iter().filter(|s| unreadable.contains(&s.fingerprint)) {
+                    self.damaged(situation).await;
+                }
                 Ok(decision)
             }
             Err(error) => {
@@ -216,6 +234,17 @@ impl Engine {
                 Err(error)
             }
         }
+    }
+
+    /// Says that a situation did not read back, and was made anew. Boxed: the report is decided and stored like any other.
+    fn damaged<'a>(&'a self, situation: &'a Situation) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
+        let incident = situation.incident.as_ref();
+        let which = incident.map_or(situation.fingerprint.0.as_str(), |incident| incident.id.as_str());
+        let title = incident.map_or("", |incident| incident.voice.title.as_str());
+        let detail =
+            format!("the state of incident {which} ({title}) did not read back; what stood there is in the quarantine");
+        telemetry::store_error(StoreErrorKind::Corrupt.as_str());
+        Box::pin(async move { self.report(&OwnSubject::StateDamaged, &detail).await })
     }
 
     fn works(&self) {

@@ -140,6 +140,7 @@ impl Upkeep {
             let open = stats.open_incidents.get(&severity).copied().unwrap_or(0);
             telemetry::incidents_open(severity.as_str(), open);
         }
+        telemetry::quarantine(stats.quarantined, stats.quarantined_bytes);
         for sink in &self.engine.policy().sinks {
             let sink_stats = stats.sinks.get(sink).cloned().unwrap_or_default();
             telemetry::outbox_depth(sink, "waiting", sink_stats.waiting);

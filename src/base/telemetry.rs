@@ -79,6 +79,8 @@ metrics_table! {
     DELIVERY_SECONDS = Histogram(FAST), Some(Unit::Seconds), "kmswatch_delivery_seconds", ["sink"], "How long one attempt took.";
     OUTBOX_DEPTH = Gauge, None, "kmswatch_outbox_depth", ["sink", "state"], "Deliveries in the outbox that are not done.";
     OUTBOX_OLDEST = Gauge, Some(Unit::Seconds), "kmswatch_outbox_oldest_seconds", ["sink"], "Age of the oldest delivery that is neither done nor dead; 0 when there is none.";
+    QUARANTINE_MESSAGES = Gauge, None, "kmswatch_quarantine_messages", [], "Undecodable messages of queues without a dead-letter queue, and damaged rows, that the store keeps; at 10,000 it takes no more messages.";
+    QUARANTINE_BYTES = Gauge, Some(Unit::Bytes), "kmswatch_quarantine_bytes", [], "How long they are together; at 64 MiB the store takes no more messages.";
     EVENT_LAG = Histogram(SLOW), Some(Unit::Seconds), "kmswatch_event_lag_seconds", [], "From the time an event happened to the time we received it.";
     RECEIVE_ERRORS = Counter, None, "kmswatch_receive_errors_total", ["queue", "class"], "Receive attempts that failed, by the class of the error.";
     LAST_RECEIVE = Gauge, Some(Unit::Seconds), "kmswatch_last_receive_timestamp_seconds", ["queue"], "When a receive last succeeded, empty answers included (Unix time).";
@@ -227,6 +229,12 @@ pub fn outbox_depth(sink: &str, state: &str, deliveries: u64) {
 
 pub fn outbox_oldest(sink: &str, age: Duration) {
     set(&OUTBOX_OLDEST, &[sink], age.as_secs_f64());
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float; the quarantine is bounded far below 2^53")]
+pub fn quarantine(messages: u64, bytes: u64) {
+    set(&QUARANTINE_MESSAGES, &[], messages as f64);
+    set(&QUARANTINE_BYTES, &[], bytes as f64);
 }
 
 pub fn event_lag(lag: Duration) {

@@ -49,6 +49,20 @@ impl Situation {
         self.incident.as_ref().is_some_and(|incident| incident.held.is_some())
     }
 
+    /// What can be made of a situation that does not read back, out of its newest incident. Dangers stand until something says
+    /// that they are past; which rules have fired is forgotten, so that the next alert is told as a new danger.
+    #[must_use]
+    pub fn rebuilt(fingerprint: Fingerprint, mut incident: Incident) -> Self {
+        let mut situation = Self::new(fingerprint);
+        if incident.state != State::Resolved {
+            let standing = Condition { last_danger: Some(incident.last_alert_at), ..Condition::default() };
+            let rules = std::mem::take(&mut incident.rules);
+            situation.conditions = rules.into_iter().map(|rule| (rule, standing.clone())).collect();
+        }
+        situation.incident = Some(incident);
+        situation
+    }
+
     /// Whether any member rule's danger still stands.
     pub fn active(&self, now: Timestamp) -> bool {
         self.conditions.values().any(|condition| condition.active(now))
@@ -219,6 +233,19 @@ impl Incident {
     /// Whether key details could not be looked up for the newest alert.
     pub fn is_incomplete(&self) -> bool {
         !self.marks.is_empty()
+    }
+}
+
+impl Incident {
+    /// The id of a fingerprint's n-th incident.
+    pub fn id_of(fingerprint: &Fingerprint, episode: u32) -> String {
+        let short: String = fingerprint.0.chars().take(16).collect();
+        format!("{short}-{episode}")
+    }
+
+    /// Which one an id names.
+    pub fn episode_of(id: &str) -> Option<u32> {
+        id.rsplit_once('-')?.1.parse().ok()
     }
 }
 

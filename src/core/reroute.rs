@@ -46,7 +46,8 @@ pub fn reroute(
     });
     let mut decision = Decision::default();
     let mut news = true;
-    if let Some(mut situation) = snapshot.situations.get(&notification.incident.fingerprint).cloned()
+    if !snapshot.unreadable.contains_key(&notification.incident.fingerprint)
+        && let Some(mut situation) = snapshot.situations.get(&notification.incident.fingerprint).cloned()
         && let Some(incident) = &mut situation.incident
     {
         if incident.id == notification.incident.id && incident.state != State::Resolved {

@@ -191,8 +191,7 @@ impl Store for MemoryStore {
     }
 
     async fn quarantine(&self, now: Timestamp, message_id: &str, reason: &str, _: &str) -> Result<(), StoreError> {
-        self.lock().quarantine(now, message_id, reason);
-        Ok(())
+        self.lock().quarantine(now, message_id, reason)
     }
 
     async fn prune(&self, now: Timestamp, retention: &Retention, sinks: &[String]) -> Result<u64, StoreError> {

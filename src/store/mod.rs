@@ -76,6 +76,16 @@ const NEWEST_KEPT: usize = 900;
 /// More silences than anybody can oversee.
 pub const SILENCES_MAX: usize = 1000;
 
+/// What the quarantine holds at most. When it is full, what is in it stays and nothing more is taken: those messages are gone from the
+/// queue, while the next one stays there, as long as the queue keeps it.
+const QUARANTINE_MAX: u64 = 10_000;
+const QUARANTINE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+fn quarantine_full(messages: u64, bytes: u64) -> StoreError {
+    let detail = format!("the quarantine is full ({messages} messages, {bytes} bytes)");
+    StoreError::new(StoreErrorKind::DiskFull, detail)
+}
+
 /// Why deliveries of a sink that is no longer configured are dead.
 const SINK_REMOVED: &str = "the sink is no longer configured";
 
@@ -197,7 +207,8 @@ pub trait Store: Send + Sync {
     /// Nothing was stored.
     async fn learn_policies(&self, now: Timestamp, lessons: &[Lesson]) -> Result<(), StoreError>;
 
-    /// Keeps an undecodable message of a queue that has no DLQ. Durable when this returns `Ok`.
+    /// Keeps an undecodable message of a queue that has no DLQ. Durable when this returns `Ok`. Bounded: what is kept is not given up
+    /// for what comes later.
     ///
     /// # Errors
     /// Nothing was stored.
@@ -316,7 +327,8 @@ pub enum Outcome {
         error: String,
     },
     /// Given up. A dead trigger cancels what waits behind it for the same incident and sink, up to the incident's next trigger:
-    /// an incident that opens again is told.
+    /// an incident that opens again is told. A resolve that is decided only later is cancelled when it is stored, unless something
+    /// else was told there meanwhile.
     Dead {
         error: String,
     },
@@ -368,6 +380,7 @@ pub struct Stats {
     pub sinks: BTreeMap<String, SinkStats>,
     pub open_incidents: BTreeMap<Severity, u64>,
     pub quarantined: u64,
+    pub quarantined_bytes: u64,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]

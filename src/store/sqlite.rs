@@ -57,6 +57,14 @@ pub(super) async fn open(config: &Config) -> Result<SqlStore, StoreError> {
     open_with(config, MIGRATIONS, Dialect::Sqlite { busy: BUSY_TIMEOUT, pages_max: None }).await
 }
 
+/// What a hand in the file may do to all that is remembered.
+#[cfg(test)]
+pub(crate) async fn damage(path: &Path) {
+    use sqlx::{ConnectOptions as _, Executor as _};
+    let mut hand = sqlx::sqlite::SqliteConnectOptions::new().filename(path).connect().await.unwrap();
+    hand.execute("UPDATE situations SET body = 'x'").await.unwrap();
+}
+
 async fn open_with(
     config: &Config,
     migrations: &'static [Migration],

@@ -66,7 +66,7 @@ pub(super) struct Desk<'a> {
 
 impl<'a> Desk<'a> {
     pub(super) fn new(policy: &'a Policy, snapshot: &'a Snapshot, now: Timestamp) -> Self {
-        Self {
+        let mut desk = Self {
             policy,
             now,
             snapshot,
@@ -74,7 +74,18 @@ impl<'a> Desk<'a> {
             silences: BTreeMap::new(),
             seen: HashSet::new(),
             decision: Decision::default(),
+        };
+        for fingerprint in snapshot.unreadable.keys() {
+            let mut situation = desk.take(fingerprint);
+            for (rule, condition) in &mut situation.conditions {
+                let Some(rule) = policy.rules.get(rule) else { continue };
+                condition.resolve_after = rule.resolve_after;
+                condition.resolve.clone_from(&rule.resolve_source);
+                condition.group_by.clone_from(&rule.group_by);
+            }
+            desk.put(situation);
         }
+        desk
     }
 
     /// Takes a situation to work on; [`Desk::put`] brings it back.
@@ -91,8 +102,16 @@ impl<'a> Desk<'a> {
 
     /// Everything that changed, in a stable order.
     pub(super) fn finish(mut self) -> Decision {
-        let mut changed: Vec<Situation> =
-            self.working.into_values().filter(|s| self.snapshot.situations.get(&s.fingerprint) != Some(s)).collect();
+        let snapshot = self.snapshot;
+        let is_news = |s: &Situation| {
+            if snapshot.unreadable.contains_key(&s.fingerprint) {
+                // An empty one would forget which incident was the last.
+                s.incident.is_some()
+            } else {
+                snapshot.situations.get(&s.fingerprint) != Some(s)
+            }
+        };
+        let mut changed: Vec<Situation> = self.working.into_values().filter(is_news).collect();
         changed.sort_by(|a, b| a.fingerprint.cmp(&b.fingerprint));
         self.decision.situations = changed;
         self.decision.silences = self.silences.into_values().collect();
@@ -186,7 +205,9 @@ impl<'a> Desk<'a> {
                 let incident = match situation.incident.take() {
                     Some(known) if joins(&known, at, self.policy.engine.reopen_within) => known,
                     known => {
-                        let mut new = open(candidate, evaluation, known.map_or(1, |k| k.episode + 1));
+                        let last =
+                            known.map(|known| known.episode).or(self.snapshot.unreadable.get(fingerprint).copied());
+                        let mut new = open(candidate, evaluation, last.unwrap_or(0).saturating_add(1));
                         candidate.rule.family_at(at.min(now)).clone_into(&mut new.family);
                         new.began_in_shadow = candidate.rule.in_shadow(now);
                         new
@@ -425,10 +446,9 @@ pub(super) fn first_incident(candidate: &Candidate, evaluation: &Evaluation) -> 
 
 fn open(candidate: &Candidate, evaluation: &Evaluation, episode: u32) -> Incident {
     let Candidate { rule, fingerprint, severity, .. } = candidate;
-    let short: String = fingerprint.0.chars().take(16).collect();
     let at = evaluation.event.time;
     Incident {
-        id: format!("{short}-{episode}"),
+        id: Incident::id_of(fingerprint, episode),
         fingerprint: fingerprint.clone(),
         episode,
         family: rule.family.clone(),

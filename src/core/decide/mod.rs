@@ -15,7 +15,7 @@ mod several;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -136,6 +136,9 @@ pub struct Snapshot {
     pub situations: HashMap<Fingerprint, Situation>,
     /// What may hold notifications back; none of it is read from the state above.
     pub gates: Arc<Gates>,
+    /// Of those asked for, which do not read back, and the episode of each one's last incident, 0 if there is none. `situations` holds
+    /// what could be made of them; a decision replaces them.
+    pub unreadable: BTreeMap<Fingerprint, u32>,
 }
 
 /// Everything that has to be stored, and the reason for each.

@@ -30,6 +30,8 @@ pub enum OwnSubject {
     SinkFailing { sink: String },
     /// The store cannot commit.
     StoreFailing,
+    /// Rows of the store do not read back.
+    StateDamaged,
     /// A changed configuration does not load; the old one stays in force.
     ConfigRejected,
 }
@@ -72,6 +74,13 @@ impl OwnSubject {
                 "Receiving has stopped so that nothing is lost: events wait in the queue and are not told.",
                 "Make room on the disk, or mend what the error names; kmswatch goes on by itself.",
             ),
+            Self::StateDamaged => (
+                "state-damaged",
+                "A part of kmswatch's state does not read back",
+                Severity::High,
+                "What was remembered of an incident is damaged. Its alerts are told as new dangers; it may have to be resolved by hand.",
+                "Look at the incident named, resolve it by hand if its danger is past, and find out what wrote to the store's file.",
+            ),
             Self::ConfigRejected => (
                 "config-rejected",
                 "A changed configuration does not load",
@@ -92,7 +101,7 @@ impl OwnSubject {
             resolve: None,
             resolve_source: None,
             resolve_after: match self {
-                Self::Undecodable { .. } => Some(SignedDuration::from_hours(1)),
+                Self::Undecodable { .. } | Self::StateDamaged => Some(SignedDuration::from_hours(1)),
                 _ => None,
             },
             recovered: None,
@@ -116,7 +125,7 @@ impl OwnSubject {
         match self {
             Self::Deaf { queue } | Self::Undecodable { queue } | Self::DeadLetters { queue } => Some(("queue", queue)),
             Self::SinkFailing { sink } => Some(("sink", sink)),
-            Self::StoreFailing | Self::ConfigRejected => None,
+            Self::StoreFailing | Self::StateDamaged | Self::ConfigRejected => None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Stories: events in, situations and notifications out.
 
+mod damaged;
 mod gates;
 mod late;
 mod several;
@@ -115,7 +116,7 @@ struct World {
     snapshot: Snapshot,
     told: Vec<NewDelivery>,
     history: Vec<HistoryEntry>,
-    incidents: std::collections::BTreeMap<String, crate::core::incident::Incident>,
+    incidents: BTreeMap<String, crate::core::incident::Incident>,
 }
 
 impl World {

@@ -203,6 +203,45 @@ pub(super) async fn a_dead_update_cancels_nothing(store: &Shared) {
     assert_eq!(leased(store, 12, "chat").await, ["n1-2"]);
 }
 
+pub(super) async fn a_resolve_that_comes_after_its_trigger_died_is_cancelled(store: &Shared) {
+    for sink in ["chat", "pager"] {
+        put(store, sink, &[notification(1, 1, Trigger)]).await;
+    }
+    let page = only(store, 10, "pager").await.delivery;
+    settle(store, 11, page.id, done()).await;
+    let trigger = only(store, 12, "chat").await.delivery;
+    settle(store, 13, trigger.id, dead()).await;
+    for sink in ["chat", "pager"] {
+        put(store, sink, &[notification(1, 2, Resolve)]).await;
+    }
+    assert_eq!(states(store).await, [Dead, Done, Cancelled, Waiting]);
+    assert_eq!(leased(store, 14, "chat").await, Vec::<String>::new());
+    assert_eq!(leased(store, 14, "pager").await, ["n1-2"], "who heard the trigger hears the rest");
+
+    // It opens again: that is told, and so is its end.
+    put(store, "chat", &[notification(1, 3, Trigger)]).await;
+    let again = only(store, 20, "chat").await.delivery;
+    settle(store, 21, again.id, done()).await;
+    put(store, "chat", &[notification(1, 4, Resolve)]).await;
+    let end = only(store, 22, "chat").await.delivery;
+    assert_eq!(end.notification.id, "n1-4");
+    settle(store, 23, end.id, done()).await;
+
+    // It opens and dies once more, but then rises, and that is told: now they know of it.
+    put(store, "chat", &[notification(1, 5, Trigger)]).await;
+    let third = only(store, 30, "chat").await.delivery;
+    settle(store, 31, third.id, dead()).await;
+    put(store, "chat", &[notification(1, 6, Update)]).await;
+    let risen = only(store, 32, "chat").await.delivery;
+    settle(store, 33, risen.id, done()).await;
+    put(store, "chat", &[notification(1, 7, Resolve)]).await;
+    assert_eq!(leased(store, 34, "chat").await, ["n1-7"]);
+
+    // Another incident that has no trigger here is nobody's follower.
+    put(store, "chat", &[notification(2, 1, Resolve)]).await;
+    assert_eq!(leased(store, 35, "chat").await, ["n2-1"]);
+}
+
 pub(super) async fn a_trigger_whose_resolve_waits_is_overtaken(store: &Shared) {
     let mut other = notification(2, 1, Resolve);
     other.incident.fingerprint = fingerprint(1);

@@ -183,6 +183,27 @@ pub(super) async fn a_message_is_quarantined_once(store: &Shared) {
     assert_eq!(store.stats().await.unwrap().quarantined, 1);
 }
 
+pub(super) async fn a_full_quarantine_keeps_what_it_has(store: &Shared) {
+    // A store that keeps no bodies is full by their number, one that does by their length.
+    let body = "x".repeat(1024 * 1024);
+    let mut kept = 0;
+    let refused = loop {
+        match store.quarantine(at(0), &format!("m{kept}"), "not JSON", &body).await {
+            Ok(()) => kept += 1,
+            Err(error) => break error,
+        }
+        assert!(kept <= 10_000);
+    };
+    assert!(kept == 10_000 || kept == 64, "{kept}");
+    assert!(refused.detail.contains("the quarantine is full"), "{refused}");
+    store.quarantine(at(1), "m0", "not JSON", &body).await.expect("it is kept already");
+    let stats = store.stats().await.unwrap();
+    assert_eq!(stats.quarantined, kept);
+    assert!(stats.quarantined_bytes == 0 || stats.quarantined_bytes == 64 * 1024 * 1024);
+    prune(store, 90 * DAY + 2).await;
+    store.quarantine(at(2), "next", "not JSON", &body).await.expect("time makes room");
+}
+
 pub(super) async fn old_events_are_forgotten_and_young_ones_kept(store: &Shared) {
     let seen: Vec<_> = (0..1200).map(|n| (EventId(format!("e{n}")), at(n))).collect();
     let reads = ReadSet { events: seen.iter().map(|(id, _)| id.clone()).collect(), ..ReadSet::default() };

@@ -55,9 +55,26 @@ impl Outbox {
             due_at: at,
             last_error: None,
         };
+        let unheard = self.is_unheard(&delivery);
         self.unfinished.insert(order(&delivery));
         *self.of.entry(delivery.notification.incident.id.clone()).or_default() += 1;
         self.rows.insert(self.last_id, Row { delivery, leased: false, noted: false, settled_at: None });
+        if unheard {
+            self.finish(at, self.last_id, DeliveryState::Cancelled);
+        }
+    }
+
+    /// A resolve whose trigger was given up, and after which nothing else was or will be told there: nobody there knows what ends.
+    fn is_unheard(&self, new: &Delivery) -> bool {
+        let told = |known: &&Delivery| {
+            known.sink == new.sink
+                && known.notification.incident.id == new.notification.incident.id
+                && (known.notification.kind == Kind::Trigger
+                    || !matches!(known.state, DeliveryState::Dead | DeliveryState::Cancelled))
+        };
+        new.notification.kind == Kind::Resolve
+            && self.tells_of(&new.notification.incident.id)
+            && self.all().rev().find(told).is_some_and(|last| last.state == DeliveryState::Dead)
     }
 
     pub(super) fn unfinished(&self) -> usize {
@@ -69,7 +86,7 @@ impl Outbox {
         self.of.contains_key(incident)
     }
 
-    pub(super) fn all(&self) -> impl Iterator<Item = &Delivery> {
+    pub(super) fn all(&self) -> impl DoubleEndedIterator<Item = &Delivery> {
         self.rows.values().map(|row| &row.delivery)
     }
 

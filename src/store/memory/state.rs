@@ -11,14 +11,13 @@ use crate::core::decide::{AlertEntry, Decision, HistoryEntry, ReadSet, Snapshot}
 use crate::core::event::{EventId, KeyRef};
 use crate::core::incident::{Fingerprint, Incident, Situation, State as IncidentState};
 use crate::core::silence::Silence;
-use crate::store::Retention;
+use crate::store::{QUARANTINE_MAX, Retention, StoreError, quarantine_full};
 
 /// Events remembered; the oldest make room.
 const SEEN_MAX: usize = 500_000;
 /// Incidents kept, open and resolved; resolved ones make room.
 const INCIDENTS_MAX: usize = 50_000;
 const KEYS_MAX: usize = 20_000;
-const QUARANTINE_MAX: usize = 1_000;
 /// Entries of one kind that a step of housekeeping forgets, at most: nobody waits long for the lock.
 pub(super) const STEP: usize = 500;
 
@@ -160,14 +159,16 @@ impl State {
         }
     }
 
-    pub(super) fn quarantine(&mut self, now: Timestamp, message_id: &str, reason: &str) {
+    pub(super) fn quarantine(&mut self, now: Timestamp, message_id: &str, reason: &str) -> Result<(), StoreError> {
         if self.quarantine.iter().any(|(_, known, _)| known == message_id) {
-            return;
+            return Ok(());
         }
-        if self.quarantine.len() >= QUARANTINE_MAX {
-            self.quarantine.pop_front();
+        let messages = u64::try_from(self.quarantine.len()).unwrap_or(u64::MAX);
+        if messages >= QUARANTINE_MAX {
+            return Err(quarantine_full(messages, 0));
         }
         self.quarantine.push_back((now, message_id.to_owned(), reason.to_owned()));
+        Ok(())
     }
 
     /// Forgets so many situations, but none that this decision stores: resolved ones, oldest first, then markers. `false`, and nothing is

@@ -1,5 +1,6 @@
 //! A decision and what it was made from, in one transaction.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use sqlx::Row as _;
@@ -7,12 +8,14 @@ use sqlx::Row as _;
 use super::SqlStore;
 use super::batch::{List, Rows};
 use super::rows::{from_json, json, limit, ms, ms_up, text};
+use super::salvage;
 use super::script::Script;
 use super::silences::keep_silences;
 use super::work::Work;
 use crate::core::decide::{Decision, NewDelivery, ReadSet, Snapshot};
 use crate::core::event::EventId;
-use crate::core::incident::{Situation, State};
+use crate::core::incident::{Fingerprint, Situation, State};
+use crate::core::notification::Kind;
 use crate::store::{Decide, StoreError, kept_at};
 
 /// An event that was seen has no body: so much tells its rows from those of situations, which come in the same answer.
@@ -64,6 +67,19 @@ static PUT_DELIVERIES: LazyLock<Rows> = LazyLock::new(|| {
     )
 });
 
+/// Resolves that came after their trigger was given up, and after which nothing else was or will be told there: nobody there knows what
+/// ends. The triggers that count are those before it; the largest is the newest.
+static CANCEL_LATE: LazyLock<List> = LazyLock::new(|| {
+    List::new(
+        "UPDATE outbox SET state = 'cancelled', unfinished = 0, settled_ms = created_ms \
+         WHERE kind = 'resolve' AND unfinished = 1 AND leased = 0 AND attempts = 0 AND 'dead' = (SELECT t.state FROM outbox t \
+         WHERE t.sink = outbox.sink AND t.incident = outbox.incident AND t.id < outbox.id \
+         AND (t.kind = 'trigger' OR t.state IN ('waiting', 'parked', 'done')) ORDER BY t.id DESC LIMIT 1) AND incident IN",
+        0,
+        "",
+    )
+});
+
 impl SqlStore {
     pub(super) async fn apply_decision(&self, reads: &ReadSet, decide: Decide<'_>) -> Result<Decision, StoreError> {
         if self.nothing_due(reads).await? {
@@ -72,12 +88,13 @@ impl SqlStore {
                 return Ok(decision);
             }
         }
-        let (work, snapshot) = self.begin_with_snapshot(reads).await?;
+        let (mut work, snapshot) = self.begin_with_snapshot(reads).await?;
         let decision = decide(&snapshot);
         if decision.is_empty() {
             work.leave().await?;
             return Ok(decision);
         }
+        salvage::keep_aside(work.on(), &snapshot, &decision).await?;
         work.commit_with(store(&decision)?).await?;
         Ok(decision)
     }
@@ -104,26 +121,30 @@ impl SqlStore {
         }
         let (mut work, rows) = self.begin_with(script).await?;
         let mut snapshot = Snapshot::default();
+        let mut found = vec![];
         for row in rows {
             let name = text(&row, "name")?;
-            match row.try_get::<Option<String>, _>("body")? {
-                None => {
+            match row.try_get::<Option<String>, _>("body") {
+                Ok(None) => {
                     snapshot.seen.insert(EventId(name));
                 }
-                Some(body) => {
-                    let situation: Situation = from_json(&body, "a situation", &name)?;
-                    snapshot.situations.insert(situation.fingerprint.clone(), situation);
-                }
+                body => found.push((name, body.map(Option::unwrap_or_default).unwrap_or_default())),
             }
         }
         if let Some((now, most)) = reads.due {
             for row in sqlx::query(DUE).bind(ms(now)).bind(limit(most)).fetch_all(work.on()).await? {
-                match from_json::<Situation>(&text(&row, "body")?, "a situation", &text(&row, "fingerprint")?) {
-                    Ok(situation) => {
-                        snapshot.situations.insert(situation.fingerprint.clone(), situation);
-                    }
-                    // It must not hold the timers of all others.
-                    Err(error) => tracing::error!(%error, "a timer cannot be looked at"),
+                found.push((text(&row, "fingerprint")?, text(&row, "body").unwrap_or_default()));
+            }
+        }
+        for (name, body) in found {
+            match from_json::<Situation>(&body, "a situation", &name) {
+                Ok(situation) => {
+                    snapshot.situations.insert(situation.fingerprint.clone(), situation);
+                }
+                // One row must not hold all others, nor its own key's page.
+                Err(error) => {
+                    tracing::error!(%error, "a situation is made anew from its incident");
+                    salvage::rebuild(work.on(), &mut snapshot, Fingerprint(name)).await?;
                 }
             }
         }
@@ -202,6 +223,15 @@ fn put_deliveries(script: &mut Script, deliveries: &[NewDelivery]) -> Result<(),
                 .bind(0_i64)
                 .bind(0_i64);
         }
+    }
+    let ended: BTreeSet<&str> = deliveries
+        .iter()
+        .filter(|new| new.notification.kind == Kind::Resolve)
+        .map(|new| new.notification.incident.id.as_str())
+        .collect();
+    let ended: Vec<&str> = ended.into_iter().collect();
+    for (sql, part) in CANCEL_LATE.cut(&ended) {
+        part.fold(script.add(sql), |script, incident| script.bind(*incident));
     }
     Ok(())
 }

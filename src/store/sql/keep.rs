@@ -8,9 +8,9 @@ use sqlx::Row as _;
 
 use super::SqlStore;
 use super::batch::Rows;
-use super::rows::{json, ms};
+use super::rows::{count, json, ms};
 use crate::core::event::KeyRef;
-use crate::store::StoreError;
+use crate::store::{QUARANTINE_BYTES_MAX, QUARANTINE_MAX, StoreError, quarantine_full};
 
 static PUT_KEYS: LazyLock<Rows> = LazyLock::new(|| {
     Rows::new(
@@ -22,6 +22,10 @@ static PUT_KEYS: LazyLock<Rows> = LazyLock::new(|| {
 });
 const PUT_MESSAGE: &str =
     "INSERT INTO quarantine (id, at_ms, reason, body) VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO NOTHING";
+const IS_KEPT: &str = "SELECT 1 AS n FROM quarantine WHERE id = $1";
+/// The lengths stand in the rows' heads; the bodies are not read for them.
+pub(super) const QUARANTINED: &str =
+    "SELECT COUNT(*) AS n, CAST(COALESCE(SUM(octet_length(body)), 0) AS BIGINT) AS bytes FROM quarantine";
 const PUT_PROBE: &str = "INSERT INTO meta (name, value) VALUES ('probe', $1) \
      ON CONFLICT (name) DO UPDATE SET value = excluded.value";
 const DROP_PROBE: &str = "DELETE FROM meta WHERE name = 'probe'";
@@ -61,6 +65,17 @@ impl SqlStore {
         body: &str,
     ) -> Result<(), StoreError> {
         let mut work = self.begin().await?;
+        let known = sqlx::query(IS_KEPT).bind(message_id).fetch_optional(work.on()).await?;
+        if known.is_some() {
+            return work.leave().await;
+        }
+        let row = sqlx::query(QUARANTINED).fetch_one(work.on()).await?;
+        let (messages, bytes) = (count(&row, "n")?, count(&row, "bytes")?);
+        let length = u64::try_from(body.len()).unwrap_or(u64::MAX);
+        if messages >= QUARANTINE_MAX || bytes.saturating_add(length) > QUARANTINE_BYTES_MAX {
+            work.leave().await?;
+            return Err(quarantine_full(messages, bytes));
+        }
         let query = sqlx::query(PUT_MESSAGE).bind(message_id).bind(ms(now)).bind(reason).bind(body);
         query.execute(work.on()).await?;
         work.commit().await

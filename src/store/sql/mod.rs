@@ -11,6 +11,7 @@ mod policies;
 mod prune;
 mod read;
 mod rows;
+mod salvage;
 mod schema;
 mod script;
 mod settle;

@@ -4,7 +4,8 @@ use std::sync::LazyLock;
 
 use super::SqlStore;
 use super::batch::List;
-use super::rows::{corrupt, count, delivery, delivery_columns, from_json, limit, number, text, time};
+use super::keep::QUARANTINED;
+use super::rows::{corrupt, count, delivery, delivery_columns, from_json, limit, number, situation, text, time};
 use crate::core::event::KeyRef;
 use crate::core::incident::{Fingerprint, Incident, Situation};
 use crate::core::rule::Severity;
@@ -31,14 +32,21 @@ const OUTBOX: &str = "SELECT sink, state, COUNT(*) AS n, MIN(created_ms) AS olde
      WHERE state IN ('waiting', 'parked', 'dead') GROUP BY sink, state";
 const OPEN_BY_SEVERITY: &str =
     "SELECT severity, COUNT(*) AS n FROM incidents WHERE standing = 'open' GROUP BY severity";
-const QUARANTINED: &str = "SELECT COUNT(*) AS n FROM quarantine";
 static KEYS: LazyLock<List> = LazyLock::new(|| List::new("SELECT arn, body FROM keys WHERE arn IN", 0, ""));
 
 impl SqlStore {
     pub(super) async fn read_incidents(&self, filter: &IncidentFilter) -> Result<Vec<Incident>, StoreError> {
         let sql = if filter.open { OPEN_INCIDENTS } else { INCIDENTS };
         let rows = sqlx::query(sql).bind(limit(filter.limit)).fetch_all(&self.readers).await?;
-        rows.iter().map(|row| from_json(&text(row, "body")?, "an incident", &text(row, "id")?)).collect()
+        let mut incidents = vec![];
+        for row in rows {
+            // One that does not read back must not hide the others.
+            match from_json(&text(&row, "body")?, "an incident", &text(&row, "id")?) {
+                Ok(incident) => incidents.push(incident),
+                Err(error) => tracing::error!(%error, "an incident is left out of the list"),
+            }
+        }
+        Ok(incidents)
     }
 
     pub(super) async fn read_story(&self, wanted: &str) -> Result<Option<Story>, StoreError> {
@@ -80,7 +88,9 @@ impl SqlStore {
     ) -> Result<Vec<Situation>, StoreError> {
         let after = after.map_or("", |fingerprint| fingerprint.0.as_str());
         let rows = sqlx::query(OPEN_SITUATIONS).bind(after).bind(limit(most)).fetch_all(&self.readers).await?;
-        rows.iter().map(|row| from_json(&text(row, "body")?, "a situation", &text(row, "fingerprint")?)).collect()
+        // One that does not read back is named at least: whoever decides on it makes it anew.
+        let named = |row| Ok(Situation::new(Fingerprint(text(row, "fingerprint")?)));
+        rows.iter().map(|row| situation(row).or_else(|_| named(row))).collect()
     }
 
     pub(super) async fn read_deliveries(
@@ -115,7 +125,8 @@ impl SqlStore {
             let severity = severity.ok_or_else(|| corrupt("an incident's severity", name))?;
             stats.open_incidents.insert(severity, count(&row, "n")?);
         }
-        stats.quarantined = count(&sqlx::query(QUARANTINED).fetch_one(&self.readers).await?, "n")?;
+        let quarantine = sqlx::query(QUARANTINED).fetch_one(&self.readers).await?;
+        (stats.quarantined, stats.quarantined_bytes) = (count(&quarantine, "n")?, count(&quarantine, "bytes")?);
         Ok(stats)
     }
 

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use sqlx::Row as _;
 use sqlx::any::AnyRow;
 
+use crate::core::incident::Situation;
 use crate::core::notification::Notification;
 use crate::store::{Delivery, DeliveryState, StoreError, StoreErrorKind};
 
@@ -72,6 +73,11 @@ pub(super) fn delivery(row: &AnyRow) -> Result<Delivery, StoreError> {
         due_at: time(number(row, "due_ms")?)?,
         last_error: row.try_get("error")?,
     })
+}
+
+/// Reads `fingerprint` and `body`.
+pub(super) fn situation(row: &AnyRow) -> Result<Situation, StoreError> {
+    from_json(&text(row, "body")?, "a situation", &text(row, "fingerprint")?)
 }
 
 pub(super) fn corrupt(what: &str, id: impl std::fmt::Display) -> StoreError {

@@ -11,7 +11,7 @@ use super::*;
 use crate::core::access::{Lesson, Version};
 use crate::core::decide::{Decision, NewDelivery, ReadSet, Snapshot};
 use crate::core::event::EventId;
-use crate::core::incident::{Fingerprint, Situation, State};
+use crate::core::incident::{Fingerprint, Incident, Situation, State};
 use crate::core::notification::Kind;
 use crate::store::conformance::fixture::{
     Shared, all, at, done, fingerprint, incident_id, keep, lease, notification, only, put, settle, situation,
@@ -552,11 +552,72 @@ async fn a_row_that_does_not_read_back_holds_nobody_else() {
     assert_eq!(store.stats().await.unwrap().sinks["chat"].dead, 1);
     let due = ReadSet { due: Some((at(1000), 10)), ..ReadSet::default() };
     let count = |snapshot: &Snapshot| Decision { duplicates: snapshot.situations.len(), ..Decision::default() };
-    assert_eq!(store.apply(&due, &count).await.unwrap().duplicates, 1);
-    // Whoever needs that very row hears of it.
-    let reads = ReadSet { fingerprints: vec![fingerprint(1)], ..ReadSet::default() };
-    let error = store.apply(&reads, &count).await.unwrap_err();
-    assert_eq!((error.kind, error.detail.contains("f0001")), (StoreErrorKind::Corrupt, true));
+    // Its incident is there still.
+    assert_eq!(store.apply(&due, &count).await.unwrap().duplicates, 2);
+    store.close().await;
+}
+
+#[tokio::test]
+async fn a_situation_that_does_not_read_back_is_made_anew_and_kept_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = shared(&folder, IMPATIENT).await;
+    let of = |n: u32, episode: u32, state| {
+        let mut situation = situation(n, state);
+        let incident = situation.incident.as_mut().unwrap();
+        incident.episode = episode;
+        incident.id = Incident::id_of(&fingerprint(n), episode);
+        situation
+    };
+    let older = vec![of(1, 1, State::Resolved), of(2, 9, State::Resolved)];
+    keep(&store, Decision { situations: older, ..Decision::default() }).await;
+    let newer = vec![of(1, 2, State::Open), of(2, 10, State::Open), of(3, 1, State::Resolved), of(4, 1, State::Open)];
+    keep(&store, Decision { situations: newer, ..Decision::default() }).await;
+    let mut hand = stranger(&folder).await;
+    hand.execute("UPDATE situations SET body = 'x' WHERE fingerprint <> 'f0004'").await.unwrap();
+    hand.execute("UPDATE incidents SET body = 'y' WHERE id = 'f0002-10'").await.unwrap();
+
+    let reads = ReadSet { fingerprints: (1..=4).map(fingerprint).collect(), ..ReadSet::default() };
+    let replace = |snapshot: &Snapshot| {
+        assert_eq!(snapshot.unreadable, [(fingerprint(1), 2), (fingerprint(2), 10), (fingerprint(3), 1)].into());
+        let standing = |n| snapshot.situations.get(&fingerprint(n)).map(|s| (s.active(at(100)), s.incident.clone()));
+        let (active, incident) = standing(1).unwrap();
+        assert!(active, "nobody has said that the danger is past");
+        assert_eq!(incident.map(|i| (i.episode, i.state, i.rules.len())), Some((2, State::Open, 0)));
+        assert_eq!(standing(2), None, "the newest incident does not read back either; an older one is none of it");
+        assert!(!standing(3).unwrap().0);
+        assert!(standing(4).unwrap().0);
+        Decision { situations: vec![of(1, 2, State::Open), of(2, 11, State::Open)], ..Decision::default() }
+    };
+    store.apply(&reads, &replace).await.unwrap();
+
+    assert_eq!(store.stats().await.unwrap().quarantined, 2, "what was replaced is kept aside");
+    let kept = sqlx::query("SELECT id, reason, body FROM quarantine ORDER BY id").fetch_all(&mut hand).await.unwrap();
+    let said: Vec<String> = ["reason", "body"].iter().map(|column| kept[0].get::<String, _>(*column)).collect();
+    assert_eq!(said, ["situation_does_not_read_back", "x"]);
+    let open = store.incidents(&IncidentFilter { open: true, limit: 9 }).await.unwrap();
+    let open: Vec<&str> = open.iter().map(|incident| incident.id.as_str()).collect();
+    assert_eq!(open, ["f0004-1", "f0002-11", "f0001-2"], "the one that does not read back is over");
+    assert_eq!(store.incidents(&IncidentFilter { open: false, limit: 9 }).await.unwrap().len(), 6);
+    let all = store.open_situations(None, 9).await.unwrap();
+    assert_eq!(all.iter().map(|s| s.fingerprint.clone()).collect::<Vec<_>>(), [1, 2, 4].map(fingerprint));
+    let calm = |snapshot: &Snapshot| {
+        assert_eq!(snapshot.unreadable.keys().collect::<Vec<_>>(), [&fingerprint(3)]);
+        Decision::default()
+    };
+    store.apply(&reads, &calm).await.unwrap();
+    store.close().await;
+}
+
+#[tokio::test]
+async fn an_open_situation_that_does_not_read_back_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = shared(&folder, IMPATIENT).await;
+    let situations = (1..=3).map(|n| situation(n, State::Open)).collect();
+    keep(&store, Decision { situations, ..Decision::default() }).await;
+    stranger(&folder).await.execute("UPDATE situations SET body = 'x' WHERE fingerprint = 'f0002'").await.unwrap();
+    let page = store.open_situations(None, 3).await.unwrap();
+    assert_eq!(page.iter().map(|s| s.fingerprint.clone()).collect::<Vec<_>>(), [1, 2, 3].map(fingerprint));
+    assert_eq!(page[1].incident, None);
     store.close().await;
 }
 
