@@ -35,6 +35,7 @@ async fn damage_costs_no_page_and_is_reported_itself() {
         queues: vec!["prod".to_owned()],
         engine: EngineSettings::default(),
         legacy: vec![],
+        inhibit: vec![],
     };
     let engine = Engine::new(Arc::new(policy), Arc::clone(&store), Arc::new(SystemClock), Arc::new(Nobody));
     let deaf = OwnSubject::Deaf { queue: "prod".to_owned() };
