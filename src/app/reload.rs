@@ -65,7 +65,8 @@ impl Reloader {
 
     /// Returns the files to watch from now on; `None` when the old configuration stays.
     async fn reload(&mut self, source: &Source) -> Option<Vec<PathBuf>> {
-        let Loaded { config, mut policy, warnings, files, .. } = match config::load(&source.path, config::environment()) {
+        let Loaded { config, mut policy, warnings, files, .. } = match config::load(&source.path, config::environment())
+        {
             Ok(loaded) => loaded,
             Err(diagnostics) => {
                 let lines: Vec<String> = diagnostics.iter().map(ToString::to_string).collect();

@@ -13,6 +13,7 @@ fn base() -> Policy {
         labels: vec![],
         trust: Trust::default(),
         inhibit: vec![],
+        queues: vec![],
         sinks: vec![],
         engine: EngineSettings::default(),
         legacy: vec![],
