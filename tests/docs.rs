@@ -133,6 +133,7 @@ impl<'s> Reference<'s> {
             ("Pattern", "pattern"),
             ("PartialEvent", "event"),
             ("Words", "text or list of texts"),
+            ("Delivers", "`writes`, `lean`, `full`, or pattern"),
         ]
         .iter()
         .find(|(name, _)| Some(*name) == named)

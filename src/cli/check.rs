@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use super::{ExitStatus, Format, colours, say, talk};
-use crate::base::diagnostic::{Diagnostic, counts};
+use crate::base::diagnostic::{Diagnostic, Level, counts};
 use crate::config::{self, Loaded};
 
 #[derive(Debug, clap::Args)]
@@ -13,6 +13,9 @@ pub(super) struct Args {
     /// Configuration files, or files that hold rules and nothing else.
     #[arg(value_name = "FILE", default_value = config::DEFAULT_PATH, env = "KMSWATCH_CONFIG")]
     files: Vec<PathBuf>,
+    /// Say also which rules can never fire, and end with exit code 1 if there is a warning.
+    #[arg(long)]
+    strict: bool,
     /// How the findings are printed: for people to stderr, or as JSON lines to stdout.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
@@ -22,9 +25,12 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> ExitStatus {
     let mut status = ExitStatus::Fine;
     for file in &args.files {
-        let loaded = load(file);
+        let loaded = load(file, args.strict);
+        let warned = findings(&loaded).iter().any(|finding| finding.problem.level >= Level::Warning);
         if loaded.is_err() {
             status = ExitStatus::BadConfig;
+        } else if args.strict && warned && status == ExitStatus::Fine {
+            status = ExitStatus::NotFine;
         }
         match args.format {
             Format::Text => tell(file, &loaded),
@@ -42,11 +48,12 @@ pub(super) fn show(findings: &[Diagnostic]) {
     }
 }
 
-fn load(file: &Path) -> Result<Loaded, Vec<Diagnostic>> {
-    if config::is_rule_file(file) {
-        config::load_rules(&[file.to_owned()])
-    } else {
-        config::load(file, config::environment())
+fn load(file: &Path, strict: bool) -> Result<Loaded, Vec<Diagnostic>> {
+    match (config::is_rule_file(file), strict) {
+        (true, false) => config::load_rules(&[file.to_owned()]),
+        (true, true) => config::load_rules_strict(&[file.to_owned()]),
+        (false, false) => config::load(file, config::environment()),
+        (false, true) => config::load_strict(file, config::environment()),
     }
 }
 
@@ -66,6 +73,14 @@ fn tell(file: &Path, loaded: &Result<Loaded, Vec<Diagnostic>>) {
         Ok(loaded) => say(&format!("{}: fine: {} ({counts})", file.display(), loaded.summary())),
         Err(_) => talk(&format!("{}: {counts}", file.display())),
     }
+    let needy = loaded.as_ref().map(Loaded::need_full).unwrap_or_default();
+    if !needy.is_empty() {
+        say(&format!(
+            "{}: remark: only where the EventBridge rule delivers everything (`full`) these rules hear of all they ask for: {}",
+            file.display(),
+            needy.join(", ")
+        ));
+    }
 }
 
 fn print(file: &Path, loaded: &Result<Loaded, Vec<Diagnostic>>) {
@@ -80,6 +95,7 @@ fn print(file: &Path, loaded: &Result<Loaded, Vec<Diagnostic>>) {
         "ok": loaded.is_some(),
         "errors": findings.iter().filter(|diagnostic| diagnostic.is_error()).count(),
         "findings": findings.len(),
+        "needs_full": loaded.map(Loaded::need_full),
         "rules": loaded.map(|l| l.policy.rules.rules.len()),
         "sinks": loaded.map(|l| l.config.sinks.len()),
         "routes": loaded.map(|l| l.config.routes.len()),

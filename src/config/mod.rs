@@ -26,11 +26,12 @@ use crate::base::telemetry::LogConfig;
 use crate::core::access::{Trust, TrustSpec};
 use crate::core::decide::{EngineSettings, Policy};
 use crate::core::inhibit::InhibitSpec;
+use crate::core::lint::Delivers;
 use crate::core::route::{KeysSpec, RouteSpec};
 use crate::core::rule::{RuleFile, RuleSet, RuleSpec};
 use crate::{keys, queue, sink, store};
 use document::Document;
-use rules::Gathered;
+use rules::{Gathered, Scrutiny};
 
 pub use fields::check_incident_pattern;
 pub use overrides::environment;
@@ -89,6 +90,14 @@ pub struct Loaded {
 }
 
 impl Loaded {
+    /// Ids of rules that hear of events only where an `EventBridge` rule delivers everything, and of no queue it is known
+    /// that it is handed everything.
+    pub fn need_full(&self) -> Vec<&str> {
+        let full = self.config.queues.values().any(|queue| queue.delivers.as_ref().is_some_and(Delivers::is_full));
+        let needy = self.policy.rules.rules.iter().filter(|rule| !full && !rule.needs_full.is_empty());
+        needy.map(|rule| rule.id.as_str()).collect()
+    }
+
     /// What there is, in words: `12 rules, 2 sinks, 2 routes, 1 queue`.
     pub fn summary(&self) -> String {
         let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
@@ -107,6 +116,22 @@ impl Loaded {
 /// # Errors
 /// Everything found, warnings and notes included, if there is at least one error.
 pub fn load(path: &Path, env: impl IntoIterator<Item = (String, String)>) -> Result<Loaded, Vec<Diagnostic>> {
+    load_with(path, env, false)
+}
+
+/// As [`load`], saying also which rules can never fire.
+///
+/// # Errors
+/// As for [`load`].
+pub fn load_strict(path: &Path, env: impl IntoIterator<Item = (String, String)>) -> Result<Loaded, Vec<Diagnostic>> {
+    load_with(path, env, true)
+}
+
+fn load_with(
+    path: &Path,
+    env: impl IntoIterator<Item = (String, String)>,
+    strict: bool,
+) -> Result<Loaded, Vec<Diagnostic>> {
     let text = fs::read_to_string(path).map_err(|error| vec![rules::unreadable(path, &error)])?;
     let layers = overrides::read(env, text.len());
     let mut document = Document::parse(path, &text)?;
@@ -116,7 +141,10 @@ pub fn load(path: &Path, env: impl IntoIterator<Item = (String, String)>) -> Res
     let Some(config) = config else { return Err(document.diagnostics(problems)) };
     check_parts(&config, &document, &mut problems);
     let folder = path.parent().unwrap_or_else(|| Path::new(""));
-    let mut gathered = rules::of_config(&config.rule, &config.rules, &document, folder);
+    // Of a queue that does not say what it is handed, everything may come.
+    let delivers = config.queues.values().map(|queue| queue.delivers.clone()).collect();
+    let scrutiny = Scrutiny { strict, delivers };
+    let mut gathered = rules::of_config(&config.rule, &config.rules, &document, folder, scrutiny);
     problems.append(&mut gathered.problems);
     let ids: Vec<&str> = gathered.ids.iter().map(String::as_str).collect();
     let mut routes = Vec::new();
@@ -169,7 +197,20 @@ pub fn load(path: &Path, env: impl IntoIterator<Item = (String, String)>) -> Res
 /// # Errors
 /// As for [`load`].
 pub fn load_rules(names: &[PathBuf]) -> Result<Loaded, Vec<Diagnostic>> {
-    let Gathered { rules, diagnostics, watched, suites, .. } = rules::of_files(names);
+    load_rules_with(names, false)
+}
+
+/// As [`load_rules`], saying also which rules can never fire.
+///
+/// # Errors
+/// As for [`load`].
+pub fn load_rules_strict(names: &[PathBuf]) -> Result<Loaded, Vec<Diagnostic>> {
+    load_rules_with(names, true)
+}
+
+fn load_rules_with(names: &[PathBuf], strict: bool) -> Result<Loaded, Vec<Diagnostic>> {
+    let scrutiny = Scrutiny { strict, delivers: None };
+    let Gathered { rules, diagnostics, watched, suites, .. } = rules::of_files(names, scrutiny);
     if diagnostics.iter().any(Diagnostic::is_error) {
         return Err(diagnostics);
     }

@@ -9,6 +9,7 @@ use super::document::Document;
 use super::fields;
 use super::sections::{RuleOverride, RulesConfig};
 use crate::base::diagnostic::{Diagnostic, Level, Problem, did_you_mean};
+use crate::core::lint::{self, Delivers};
 use crate::core::rule::{BUILTIN, Mode, Rule, RuleFile, RuleSpec, compile};
 use crate::core::ruletest::{self, TestSpec};
 
@@ -37,6 +38,15 @@ pub struct Suite {
     pub tests: Vec<(TestSpec, usize)>,
 }
 
+/// How closely rules in force are looked at.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Scrutiny {
+    /// Whether to say what can never fire.
+    pub(super) strict: bool,
+    /// What the queues are handed, where that is known of all of them.
+    pub(super) delivers: Option<Vec<Delivers>>,
+}
+
 /// One file's name and text.
 struct Text {
     name: PathBuf,
@@ -44,7 +54,13 @@ struct Text {
 }
 
 /// Rules of a configuration. `folder` is where relative names start.
-pub(super) fn of_config(own: &[RuleSpec], settings: &RulesConfig, document: &Document<'_>, folder: &Path) -> Gathered {
+pub(super) fn of_config(
+    own: &[RuleSpec],
+    settings: &RulesConfig,
+    document: &Document<'_>,
+    folder: &Path,
+    scrutiny: Scrutiny,
+) -> Gathered {
     let mut gathered = Gathered::default();
     let mut texts = if settings.built_in { built_in() } else { Vec::new() };
     for pattern in &settings.files {
@@ -73,11 +89,11 @@ pub(super) fn of_config(own: &[RuleSpec], settings: &RulesConfig, document: &Doc
             Err(problem) => gathered.problems.push(Problem { span: pattern.span(), ..problem }),
         }
     }
-    gather(gathered, &texts, Some((own, settings, document)))
+    gather(gathered, &texts, Some((own, settings, document)), scrutiny)
 }
 
 /// The rules of these files alone, or the built-in pack if there are none.
-pub(super) fn of_files(names: &[PathBuf]) -> Gathered {
+pub(super) fn of_files(names: &[PathBuf], scrutiny: Scrutiny) -> Gathered {
     let mut gathered = Gathered { watched: names.to_vec(), ..Gathered::default() };
     let mut texts = if names.is_empty() { built_in() } else { Vec::new() };
     for name in names {
@@ -86,12 +102,12 @@ pub(super) fn of_files(names: &[PathBuf]) -> Gathered {
             Err(error) => gathered.diagnostics.push(unreadable(name, &error)),
         }
     }
-    gather(gathered, &texts, None)
+    gather(gathered, &texts, None, scrutiny)
 }
 
 type Configured<'c> = (&'c [RuleSpec], &'c RulesConfig, &'c Document<'c>);
 
-fn gather(mut gathered: Gathered, texts: &[Text], configured: Option<Configured<'_>>) -> Gathered {
+fn gather(mut gathered: Gathered, texts: &[Text], configured: Option<Configured<'_>>, scrutiny: Scrutiny) -> Gathered {
     let mut documents = Vec::new();
     for Text { name, text } in texts {
         match Document::parse(name, text) {
@@ -103,7 +119,7 @@ fn gather(mut gathered: Gathered, texts: &[Text], configured: Option<Configured<
             Err(diagnostics) => gathered.diagnostics.extend(diagnostics),
         }
     }
-    let mut book = Book::new(configured.map(|(_, settings, _)| settings));
+    let mut book = Book::new(configured.map(|(_, settings, _)| settings), scrutiny);
     for (document, specs) in &documents {
         for spec in specs {
             book.add(spec, document, &mut gathered);
@@ -131,15 +147,17 @@ struct Book<'c> {
     disabled: BTreeSet<&'c str>,
     changes: BTreeMap<&'c str, &'c RuleOverride>,
     changes_problems: Vec<Problem>,
+    scrutiny: Scrutiny,
 }
 
 impl<'c> Book<'c> {
-    fn new(settings: Option<&'c RulesConfig>) -> Self {
+    fn new(settings: Option<&'c RulesConfig>, scrutiny: Scrutiny) -> Self {
         let mut book = Self {
             seen: HashMap::new(),
             disabled: BTreeSet::new(),
             changes: BTreeMap::new(),
             changes_problems: Vec::new(),
+            scrutiny,
         };
         if let Some(settings) = settings {
             book.disabled.extend(settings.disable.iter().map(|id| id.get_ref().as_str()));
@@ -179,6 +197,9 @@ impl<'c> Book<'c> {
                 gathered.suites.push(Suite { rule: Arc::clone(&rule), file, tests });
                 if spec.enabled && !self.disabled.contains(id) {
                     gathered.rules.extend(self.changed(spec, rule));
+                    if self.scrutiny.strict {
+                        problems.extend(lint::check(spec, self.scrutiny.delivers.as_deref()));
+                    }
                 }
             }
             Ok(_) => {}

@@ -13,6 +13,7 @@ pub mod event;
 pub mod hold;
 pub mod incident;
 pub mod inhibit;
+pub mod lint;
 pub mod notification;
 pub mod pattern;
 pub mod peek;

@@ -10,6 +10,7 @@ use super::url::{UrlParts, is_queue_name};
 use crate::base::aws::{AssumeRole, AwsConfig, HttpUrl, check_account, check_endpoint, check_region};
 use crate::base::diagnostic::Problem;
 use crate::base::period::Period;
+use crate::core::lint::Delivers;
 
 /// SQS's limits: the longest long poll, the longest invisibility.
 const WAIT_MAX: Duration = Duration::from_secs(20);
@@ -68,6 +69,11 @@ pub struct Config {
     #[serde(default = "default_polls_max")]
     #[schemars(with = "u32", default = "shown_polls_max", range(min = 1, max = 32))]
     pub polls_max: Spanned<u32>,
+    /// What the EventBridge rule before this queue delivers: `lean` or `full`, as the CloudFormation template calls its two
+    /// patterns; `writes` for a rule in the plain state `ENABLED`, which leaves out read-only calls; or the rule's own event
+    /// pattern. Only `check` reads it, to find rules that never hear of what they ask for.
+    #[serde(default)]
+    pub delivers: Option<Delivers>,
 }
 
 fn default_visibility() -> Spanned<Period> {
@@ -110,6 +116,7 @@ impl Config {
             visibility: default_visibility(),
             wait: default_wait(),
             polls_max: default_polls_max(),
+            delivers: None,
         }
     }
 
@@ -138,6 +145,9 @@ impl Config {
         }
         if let Some(role) = &self.assume_role {
             role.check(problems);
+        }
+        if let Some(delivers) = &self.delivers {
+            delivers.check(problems);
         }
         self.check_times(problems);
     }

@@ -117,6 +117,7 @@ impl OwnSubject {
             summary: None,
             meaning: Some(meaning.to_owned()),
             action: Some(action.to_owned()),
+            needs_full: vec![],
         }
     }
 

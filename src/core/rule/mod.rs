@@ -90,6 +90,9 @@ pub struct Rule {
     pub summary: Option<String>,
     pub meaning: Option<String>,
     pub action: Option<String>,
+    /// Names of events that the rule asks for and that come only where an `EventBridge` rule delivers everything:
+    /// read-only calls that succeeded. See [`lint::needs_full`](super::lint::needs_full).
+    pub needs_full: Vec<&'static str>,
 }
 
 impl Rule {

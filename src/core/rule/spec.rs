@@ -12,6 +12,7 @@ use crate::base::diagnostic::Problem;
 use crate::base::moment::Moment;
 use crate::base::period::Period;
 use crate::core::event::FIELDS;
+use crate::core::lint;
 use crate::core::pattern::{Node, Pattern};
 use crate::core::ruletest::TestSpec;
 
@@ -177,6 +178,7 @@ pub fn compile(spec: &RuleSpec) -> Result<Rule, Vec<Problem>> {
         action: plain(spec.action.as_ref()),
         references: spec.references.iter().map(|link| link.get_ref().clone()).collect(),
         owner: spec.owner.clone(),
+        needs_full: lint::needs_full(&spec.matches),
     })
 }
 
