@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[&[&str]] = &[
     &["base"],
     &["core"],
-    &["queue", "store", "sink", "keys", "pipeline", "localsqs", "archive"],
+    &["queue", "store", "sink", "keys", "pipeline", "localsqs", "archive", "sigma"],
     &["config", "engine"],
     &["ingest", "deliver", "upkeep", "admin", "replay"],
     &["app"],
@@ -45,6 +45,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("reqwest", &["sink"]),
     ("flate2", &["archive"]),
     ("libdeflater", &["archive"]),
+    ("saphyr_parser", &["sigma"]),
 ];
 
 fn floor(module: &str) -> Option<usize> {

@@ -38,3 +38,8 @@ fn bodies_of_messages() {
 fn key_policies() {
     run("policy", bodies::policy, 8).unwrap();
 }
+
+#[test]
+fn sigma_rules() {
+    run("sigma", bodies::sigma, 4).unwrap();
+}

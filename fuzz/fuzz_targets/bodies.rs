@@ -5,6 +5,7 @@ use kmswatch::core::decode;
 use kmswatch::core::pattern::{Node, Pattern};
 use kmswatch::core::peek::{Paths, Peek};
 use kmswatch::core::rule::index::Index;
+use kmswatch::sigma;
 use serde_json::Value;
 
 /// The first line is a pattern, the rest an event; both JSON.
@@ -90,5 +91,14 @@ pub(crate) fn policy(data: &[u8]) {
         let (there, back) = (diff(before, after, view), diff(after, before, view));
         assert_eq!(there.gained.is_empty(), back.lost.is_empty(), "gained there, not lost back");
         assert_eq!(there.lost.is_empty(), back.gained.is_empty(), "lost there, not gained back");
+    }
+}
+
+/// Sigma rules. They may be refused; what is imported must load.
+pub(crate) fn sigma(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let import = sigma::import(&[sigma::Source { name: "input", text }], &sigma::Options::default());
+    for rule in import.rules {
+        assert!(rule.toml.contains("[[rule]]") && rule.rules > 0, "an import without a rule");
     }
 }

@@ -12,6 +12,7 @@ mod check;
 mod demo;
 mod healthcheck;
 mod http;
+mod import;
 mod incidents;
 mod replay;
 mod run;
@@ -43,6 +44,8 @@ enum Command {
     Replay(replay::Args),
     /// Run the tests that rules carry: `[[rule.test]]`.
     Test(test::Args),
+    /// Turn rules of others into rules of kmswatch.
+    Import(import::Args),
     /// Print the JSON Schema of the configuration.
     Schema(schema::Args),
     /// Send a sample notification to one sink.
@@ -128,6 +131,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Test(args) => test::run(&args),
+        Command::Import(args) => import::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Run(args) => blocking(run::run(args)),
         Command::Demo(args) => blocking(demo::run(args)),
