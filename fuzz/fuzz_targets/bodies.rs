@@ -75,7 +75,7 @@ pub(crate) fn policy(data: &[u8]) {
     let trust = Trust::default();
     let view = View { trust: &trust, home: Some("111122223333") };
     let read = |text: &str| {
-        let parsed = parse(&serde_json::Value::from(text));
+        let parsed = parse(&Value::from(text));
         if let (Ok(object), Ok(parsed)) = (serde_json::from_str(text), &parsed) {
             let of_object = parse(&object).map(|policy| policy.statements);
             assert_eq!(of_object.as_ref(), Ok(&parsed.statements), "an object and its text differ");
