@@ -10,6 +10,7 @@ use crate::config::{self, Loaded};
 
 mod check;
 mod demo;
+mod explain;
 mod healthcheck;
 mod http;
 mod import;
@@ -19,6 +20,7 @@ mod run;
 mod schema;
 mod send_test;
 mod silence;
+mod sources;
 mod test;
 
 /// Watches the AWS KMS keys that everything else hangs on, and tells the right people in time.
@@ -46,6 +48,8 @@ enum Command {
     Test(test::Args),
     /// Turn rules of others into rules of kmswatch.
     Import(import::Args),
+    /// Say why an event raises an alert or does not, or who was told of an incident.
+    Explain(explain::Args),
     /// Print the JSON Schema of the configuration.
     Schema(schema::Args),
     /// Send a sample notification to one sink.
@@ -135,6 +139,7 @@ pub fn main() -> ExitCode {
         Command::Schema(args) => schema::run(&args),
         Command::Run(args) => blocking(run::run(args)),
         Command::Demo(args) => blocking(demo::run(args)),
+        Command::Explain(args) => blocking(explain::run(args)),
         Command::SendTest(args) => blocking(send_test::run(args)),
         Command::Incidents(args) => blocking(incidents::run(args)),
         Command::Silence(args) => blocking(silence::run(args)),

@@ -10,6 +10,7 @@ pub mod decide;
 pub mod decode;
 pub mod enrich;
 pub mod event;
+pub mod explain;
 pub mod hold;
 pub mod incident;
 pub mod inhibit;

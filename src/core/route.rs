@@ -48,6 +48,15 @@ pub struct Route {
     stop: bool,
 }
 
+/// Whether a route takes an incident.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    Yes,
+    No,
+    /// It reads key details that could not be looked up, and the rest of it matches: that counts as yes.
+    Unsure,
+}
+
 /// A pattern over the incident document, and what is left of it when key details could not be looked up; `None` there
 /// means: nothing but such details was asked.
 #[derive(Debug)]
@@ -87,6 +96,34 @@ impl RouteSpec {
         };
         Ok(Route { matches, sinks: self.sinks.iter().map(|s| s.get_ref().clone()).collect(), stop: self.stop })
     }
+}
+
+impl Route {
+    /// `incomplete` says that key details could not be looked up.
+    pub fn takes(&self, document: &Value, incomplete: bool) -> Taken {
+        let Some(condition) = &self.matches else { return Taken::Yes };
+        if condition.exact.matches(document) {
+            return Taken::Yes;
+        }
+        let rest = || condition.relaxed.as_ref().is_none_or(|pattern| pattern.matches(document));
+        if incomplete && condition.reads_details && rest() { Taken::Unsure } else { Taken::No }
+    }
+
+    /// What it asks for; `None` takes everything.
+    pub fn pattern(&self) -> Option<&Pattern> {
+        self.matches.as_ref().map(|matches| &matches.exact)
+    }
+
+    /// Whether no route after it is asked once it takes an incident.
+    pub fn ends_list(&self) -> bool {
+        self.stop
+    }
+}
+
+/// The configuration's labels for a document. Later tables win.
+pub fn labels(tables: &[KeyLabels], document: &Value) -> BTreeMap<String, String> {
+    let taken = tables.iter().filter(|table| table.matches.matches(document));
+    taken.flat_map(|table| table.labels.clone()).collect()
 }
 
 impl IncidentPattern {
@@ -199,17 +236,9 @@ pub fn route(routes: &[Route], all_sinks: &[String], incident: &Incident, incomp
     let document = incident_document(incident);
     let mut told = Routed::default();
     for route in routes {
-        let taken = match &route.matches {
-            None => true,
-            Some(condition) if condition.exact.matches(&document) => true,
-            Some(condition) if incomplete && condition.reads_details => {
-                let taken = condition.relaxed.as_ref().is_none_or(|pattern| pattern.matches(&document));
-                told.unsure |= taken;
-                taken
-            }
-            Some(_) => false,
-        };
-        if taken {
+        let taken = route.takes(&document, incomplete);
+        told.unsure |= taken == Taken::Unsure;
+        if taken != Taken::No {
             told.sinks.extend(route.sinks.iter().cloned());
             if route.stop {
                 break;

@@ -1,6 +1,5 @@
 //! One received batch: every message has its own fate.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI8, Ordering};
@@ -20,6 +19,7 @@ use crate::core::decide::{Decision, Evaluation, LookedUp, OwnSubject, Policy, Pr
 use crate::core::decode::{self, Undecodable};
 use crate::core::enrich::{Lookup, enrich};
 use crate::core::event::{Event, EventId, Family, Outcome};
+use crate::core::route::labels;
 use crate::engine::{Engine, StoreState};
 use crate::keys::KeyLookup;
 use crate::queue::{Message, Queue};
@@ -194,13 +194,7 @@ impl Batcher {
 
     /// Fills the event's key from KMS and from memory, within the lookups' deadline.
     async fn find_out(&self, policy: &Policy, event: &mut Event) -> (Vec<String>, Option<LookedUp>) {
-        let labels = |document: &Value| {
-            let mut labels = BTreeMap::new();
-            for table in policy.labels.iter().filter(|table| table.matches.matches(document)) {
-                labels.extend(table.labels.clone());
-            }
-            labels
-        };
+        let labels = |document: &Value| labels(&policy.labels, document);
         let Some(key) = event.key.clone() else {
             return (enrich(event, None, None, labels), None);
         };

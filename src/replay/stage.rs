@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet, VecDeque};
 use std::io;
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::Value;
 
 use super::line::{AlertLine, Line, NotificationLine};
 use crate::core::access::Histories;
@@ -14,6 +13,7 @@ use crate::core::enrich::{Lookup, enrich};
 use crate::core::event::{Event, EventId};
 use crate::core::incident::{Fingerprint, Situation, State};
 use crate::core::notification::Kind;
+use crate::core::route::labels;
 use crate::core::rule::Severity;
 
 /// The daemon looks at its timers this often: a repeat comes that much late there, and so it does here.
@@ -54,12 +54,8 @@ pub(super) fn lookup(wanted: bool) -> Lookup {
 
 /// What one event, with what it says of access already added, means to the rules before any state is asked.
 pub(super) fn evaluate(policy: &Policy, lookup: &Lookup, mut event: Event) -> (Event, Evaluation) {
-    let labels = |document: &Value| {
-        let tables = policy.labels.iter().filter(|table| table.matches.matches(document));
-        tables.flat_map(|table| table.labels.clone()).collect()
-    };
     let lookup = event.key.as_ref().map(|_| lookup);
-    let marks = enrich(&mut event, lookup, None, labels);
+    let marks = enrich(&mut event, lookup, None, |document| labels(&policy.labels, document));
     let now = event.time;
     let prepared = Prepared { event, marks, looked_up: None };
     let evaluation = decide::evaluate(policy, &prepared, now);

@@ -340,6 +340,13 @@ fn foreign(object: &Object) -> Option<Fault> {
             "an alarm does not say what happened; let an EventBridge rule send the KMS events to the queue instead",
         );
     }
+    if object.contains_key("detail") && object.contains_key("detail-type") {
+        return is(
+            Reason::UnknownShape,
+            "an EventBridge envelope without its `source`",
+            "send the event as EventBridge made it; an input transformer has to keep `source`",
+        );
+    }
     if native::is_bare_detail(object) {
         return is(
             Reason::BareNative,

@@ -1,5 +1,6 @@
 //! Why a pattern matches or not, field by field: for people. [`Pattern::matches`] alone decides.
 
+use serde::Serialize;
 use serde_json::Value;
 
 use super::matcher::Branch;
@@ -15,7 +16,7 @@ pub struct Combination {
 }
 
 /// One field of a pattern, judged by itself.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Field {
     pub path: String,
     /// The list of allowed values as written, as JSON.

@@ -17,7 +17,7 @@ use crate::core::enrich::{KeyDetails, Lookup, enrich};
 use crate::core::event::Event;
 use crate::core::incident::Incident;
 use crate::core::notification::Notification;
-use crate::core::route::{KeyLabels, RouteSpec};
+use crate::core::route::{self, KeyLabels, RouteSpec};
 use crate::core::rule::{Rule, RuleSet};
 use crate::core::world::World;
 
@@ -114,10 +114,7 @@ fn prepare(
 ) -> Prepared {
     let said = event.key.as_ref().map(|key| key.labels.clone()).unwrap_or_default();
     let of_configuration = |document: &Value| {
-        let mut all = BTreeMap::new();
-        for table in labels.iter().filter(|table| table.matches.matches(document)) {
-            all.extend(table.labels.clone());
-        }
+        let mut all = route::labels(labels, document);
         all.extend(said.clone());
         all
     };
