@@ -1,4 +1,4 @@
-//! `test` as the shell sees it: exit codes, what is printed, JUnit.
+//! `test` as the shell sees it: exit codes, what is printed, `JUnit`.
 
 #![cfg(test)]
 
