@@ -282,6 +282,26 @@ fn a_log_file_is_explained_event_by_event_up_to_the_limit() {
 }
 
 #[test]
+fn rule_files_that_are_named_win_over_the_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("rules.toml"), RULE).unwrap();
+    fs::write(folder.path().join("event.json"), event("TagResource", 0).to_string()).unwrap();
+    for arguments in
+        [["explain", "event.json", "--rules", "rules.toml"], ["test", "--filter", "kms.", "--rules=rules.toml"]]
+    {
+        let output = Command::new(env!("CARGO_BIN_EXE_kmswatch"))
+            .args(arguments)
+            .current_dir(folder.path())
+            .env("KMSWATCH_CONFIG", "absent.toml")
+            .output()
+            .unwrap();
+        let said = text(&output.stderr);
+        assert!(!said.contains("absent.toml") && !said.contains("cannot be used"), "{said}");
+        assert!(output.status.code() < Some(2), "{said}");
+    }
+}
+
+#[test]
 fn wrong_usage_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let unknown =

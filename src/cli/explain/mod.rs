@@ -40,8 +40,8 @@ pub(super) struct Args {
     /// Rule files whose rules alone are asked.
     #[arg(long, value_name = "FILE")]
     rules: Vec<PathBuf>,
-    /// The configuration. Without it `kmswatch.toml` if it is there, else the built-in rules.
-    #[arg(long, short, env = "KMSWATCH_CONFIG", value_name = "FILE", conflicts_with = "rules")]
+    /// The configuration, which `--rules` leaves unread. Without it `kmswatch.toml` if it is there, else the built-in rules.
+    #[arg(long, short, env = "KMSWATCH_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// Explain at most so many events.
     #[arg(long, default_value_t = 20)]

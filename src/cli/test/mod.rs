@@ -25,8 +25,8 @@ pub(super) struct Args {
     /// Rule files whose rules alone are tested.
     #[arg(long, value_name = "FILE")]
     rules: Vec<PathBuf>,
-    /// The configuration whose rules are tested, the built-in ones among them.
-    #[arg(long, short, env = "KMSWATCH_CONFIG", value_name = "FILE", conflicts_with_all = ["files", "rules"])]
+    /// The configuration whose rules are tested, the built-in ones among them; left unread if other files are named.
+    #[arg(long, short, env = "KMSWATCH_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
     /// Only rules whose id, or tests whose name, hold this text.
     #[arg(long, short, value_name = "TEXT")]
@@ -54,7 +54,9 @@ struct Ran {
 
 pub(super) fn run(args: &Args) -> ExitStatus {
     let mut sources = args.files.clone();
-    sources.extend(args.config.clone());
+    if args.files.is_empty() && args.rules.is_empty() {
+        sources.extend(args.config.clone());
+    }
     if sources.is_empty() && args.rules.is_empty() && Path::new(config::DEFAULT_PATH).exists() {
         sources.push(PathBuf::from(config::DEFAULT_PATH));
     }
