@@ -9,8 +9,14 @@ use super::{Rule, RuleSpec, compile};
 /// File name and text of every built-in rule file.
 pub const BUILTIN: &[(&str, &str)] = &[
     ("key-unusable.toml", include_str!("../../../config/rules/key-unusable.toml")),
+    ("people.toml", include_str!("../../../config/rules/people.toml")),
+    ("material.toml", include_str!("../../../config/rules/material.toml")),
+    ("policy.toml", include_str!("../../../config/rules/policy.toml")),
+    ("grants.toml", include_str!("../../../config/rules/grants.toml")),
     ("key-use.toml", include_str!("../../../config/rules/key-use.toml")),
+    ("names-and-places.toml", include_str!("../../../config/rules/names-and-places.toml")),
     ("rotation.toml", include_str!("../../../config/rules/rotation.toml")),
+    ("pipeline.toml", include_str!("../../../config/rules/pipeline.toml")),
 ];
 
 /// The shape of a rule file.

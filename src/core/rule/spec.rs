@@ -283,6 +283,7 @@ pub(super) fn check_path(path: &Spanned<String>, problems: &mut Vec<Problem>) {
     let known = FIELDS.iter().any(|field| field.name == text)
         || text.starts_with("key.tags.")
         || text.starts_with("key.labels.")
+        || ["account", "region", "source", "detail-type"].contains(&text.as_str())
         || first == "detail";
     if !known {
         problems
