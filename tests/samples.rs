@@ -7,8 +7,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use jiff::SignedDuration;
+use kmswatch::core::access;
+use kmswatch::core::decide::{Policy, Prepared, evaluate};
 use kmswatch::core::decode::{Decoded, Reason, decode};
 use kmswatch::core::event::Event;
+use kmswatch::core::rule::Severity;
 
 const VARIABLE: &str = "KMSWATCH_SAMPLES";
 
@@ -75,6 +79,54 @@ fn key_of(event: &Event, expected: &str) -> String {
         key.and_then(|k| k.id.clone())
     };
     found.unwrap_or_else(|| "-".to_owned())
+}
+
+#[test]
+fn the_built_in_rules_page_for_what_they_should_and_for_nothing_else() {
+    #[expect(clippy::disallowed_methods, reason = "the folder of recordings is the developer's own")]
+    let Ok(folder) = std::env::var(VARIABLE) else {
+        println!("skipped: {VARIABLE} is not set");
+        return;
+    };
+    let folder = Path::new(&folder);
+    let policy = kmswatch::config::load_rules(&[]).unwrap().policy;
+    let table = fs::read_to_string(folder.join("EXPECTED.tsv")).unwrap();
+    let at = table.lines().next().unwrap().split('\t').position(|name| name == "tier").unwrap();
+    let mut wrong = vec![];
+    for row in table.lines().skip(1).map(|line| line.split('\t').collect::<Vec<_>>()) {
+        let found = worst(&policy, &folder.join(row[0]));
+        let tier = match found.as_ref().map(|(severity, _)| *severity) {
+            Some(Severity::Critical | Severity::High) => "page",
+            Some(Severity::Medium | Severity::Low) => "notify",
+            Some(Severity::Info) | None => "record",
+        };
+        if tier != row[at] {
+            wrong.push(format!("{}: {tier} by {found:?}, expected {}", row[0], row[at]));
+        }
+    }
+    let mut pages = vec![];
+    for part in ["other", "envelopes", "wrappers"] {
+        for file in files(&folder.join(part)) {
+            if let Some((Severity::Critical | Severity::High, rule)) = worst(&policy, &file) {
+                pages.push(format!("{part}/{}: {rule}", file.file_name().unwrap().to_str().unwrap()));
+            }
+        }
+    }
+    println!("pages beyond the table:\n{}", pages.join("\n"));
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// The severest rule that one event alone sets off.
+fn worst(policy: &Policy, file: &Path) -> Option<(Severity, String)> {
+    let mut alerts = vec![];
+    for mut event in decode(&fs::read_to_string(file).unwrap()).events {
+        access::assess(&mut event, &policy.trust, None);
+        let now = event.time + SignedDuration::from_secs(1);
+        let evaluation = evaluate(policy, &Prepared { event, marks: vec![], looked_up: None }, now);
+        let alone = evaluation.alerts.into_iter().filter(|alert| alert.rule.window.is_none());
+        alerts.extend(alone.map(|alert| (alert.severity, alert.rule.id.clone())));
+    }
+    alerts.into_iter().max()
 }
 
 /// All other files must be decoded, or rejected for a reason of their own.
