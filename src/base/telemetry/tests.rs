@@ -37,6 +37,7 @@ fn everything() -> String {
         last_receive("prod", jiff::Timestamp::UNIX_EPOCH);
         last_event(jiff::Timestamp::UNIX_EPOCH);
         lookup("ok");
+        quarantine(3, 4_096);
         store_error("disk_full");
         commit_took(Duration::from_millis(2));
         reloaded(true);

@@ -17,9 +17,11 @@ use crate::core::rule::{self, Rule, RuleSet};
 
 const KEY: &str = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 
-/// The built-in pack, compiled from its own files.
+/// The classic cases of the built-in pack.
 fn pack() -> Vec<Arc<Rule>> {
-    rule::builtin().to_vec()
+    const CLASSIC: [&str; 4] =
+        ["kms.key-disabled", "kms.key-deletion-scheduled", "kms.access-denied", "kms.key-rotated"];
+    rule::builtin().iter().filter(|rule| CLASSIC.contains(&rule.id.as_str())).cloned().collect()
 }
 
 fn policy_with(rules: Vec<Arc<Rule>>, routes: &str) -> Policy {
