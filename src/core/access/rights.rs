@@ -232,7 +232,7 @@ impl Denials {
                     // "Anybody" without all but a few is the few.
                     for (few, taken) in self.all_but.iter().take(EXCLUSIONS_MAX) {
                         let narrowed = actions.within(*taken);
-                        for one in few.iter().filter(|one| !is_left_out(one, &party, view)) {
+                        for one in few.iter().filter(|one| !is_left_out(one, &party)) {
                             let denied = self.plainly(one).and(self.but(one, view));
                             keep(one, terms.clone(), narrowed.without(denied));
                         }
@@ -261,9 +261,11 @@ impl Denials {
     }
 }
 
-/// Whether `one` is not meant by "anybody but …".
-fn is_left_out(one: &Party, broad: &Party, view: View<'_>) -> bool {
-    matches!(broad, Party::AllBut(few) if may_be_among(one, few, view))
+/// Whether nothing of `one` is meant by "anybody but …". An account of which one role is left out is still there.
+fn is_left_out(one: &Party, broad: &Party) -> bool {
+    let Party::AllBut(few) = broad else { return false };
+    let account = one.account().map(|account| Party::Account(account.to_owned()));
+    few.contains(one) || account.is_some_and(|account| few.contains(&account))
 }
 
 /// Whether a party, or a part of it, may be one of `few`.
