@@ -195,7 +195,8 @@ impl<'c> Book<'c> {
                 let tests = spec.test.iter().map(|test| (test.clone(), lines(test))).collect();
                 let rule = Arc::new(rule);
                 gathered.suites.push(Suite { rule: Arc::clone(&rule), file, tests });
-                if spec.enabled && !self.disabled.contains(id) {
+                let enabled = self.changes.get(id).and_then(|change| change.enabled).unwrap_or(spec.enabled);
+                if enabled && !self.disabled.contains(id) {
                     gathered.rules.extend(self.changed(spec, rule));
                     if self.scrutiny.strict {
                         problems.extend(lint::check(spec, self.scrutiny.delivers.as_deref()));

@@ -40,6 +40,8 @@ impl Default for RulesConfig {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RuleOverride {
+    /// Switches on a rule that is off as it comes, or off one that is on.
+    pub enabled: Option<bool>,
     /// Another severity.
     pub severity: Option<Severity>,
     /// Whether it is told, or on trial.
