@@ -40,6 +40,11 @@ fn key_policies() {
 }
 
 #[test]
+fn rule_files() {
+    run("rules", bodies::rules, 5).unwrap();
+}
+
+#[test]
 fn sigma_rules() {
     run("sigma", bodies::sigma, 4).unwrap();
 }

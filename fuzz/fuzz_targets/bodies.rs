@@ -1,10 +1,14 @@
 //! What the fuzz targets do with their input. `tests/corpus.rs` of the main crate runs the same on stable Rust.
 
+use std::sync::Arc;
+
 use kmswatch::core::access::{Change, Rights, Trust, View, diff, parse};
 use kmswatch::core::decode;
+use kmswatch::core::lint;
 use kmswatch::core::pattern::{Node, Pattern};
 use kmswatch::core::peek::{Paths, Peek};
 use kmswatch::core::rule::index::Index;
+use kmswatch::core::rule::{RuleFile, RuleSet, compile};
 use kmswatch::sigma;
 use serde_json::Value;
 
@@ -65,6 +69,36 @@ pub(crate) fn decode(data: &[u8]) {
     if let Some(peek) = Index::new([]).peek(body) {
         assert!(decoded.rejected.is_empty(), "peeking and decoding disagree");
         assert!(!Index::new([]).concerned(&peek), "nobody asks");
+    }
+}
+
+/// A rule file. Whatever is in it, it is refused with a place or compiled, and what is compiled can be asked.
+pub(crate) fn rules(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    let Ok(file) = toml::from_str::<RuleFile>(text) else { return };
+    let mut rules = vec![];
+    for spec in &file.rule {
+        for problem in lint::check(spec, None) {
+            assert!(problem.span.end <= text.len(), "a finding outside of the file");
+        }
+        match compile(spec) {
+            Ok(rule) => rules.push(Arc::new(rule)),
+            Err(problems) => {
+                assert!(!problems.is_empty(), "refused without a reason");
+                for problem in problems {
+                    assert!(problem.span.end <= text.len() && !problem.message.is_empty(), "{problem:?}");
+                }
+            }
+        }
+    }
+    let event =
+        serde_json::json!({ "source": "aws.kms", "detail": { "eventName": "DisableKey" }, "outcome": "success" });
+    let set = RuleSet::new(rules);
+    let asked = set.rules.iter().filter(|rule| rule.patterns().any(|pattern| pattern.matches(&event))).count();
+    assert!(set.candidates(&event).count() >= asked, "the index lost a rule");
+    for templates in set.rules.iter().filter_map(|rule| rule.templates.as_ref()) {
+        let texts = templates.render(&event);
+        assert!(texts.title.is_none_or(|title| title.chars().count() <= 121), "a title without an end");
     }
 }
 

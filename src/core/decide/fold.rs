@@ -11,7 +11,7 @@ use super::{AlertEntry, Decision, Evaluation, HistoryEntry, NotTold, Policy, Sna
 use crate::core::event::EventId;
 use crate::core::incident::{ACTORS_MAX, Fingerprint, HAPPENINGS_MAX, Incident, Situation, State, Voice};
 use crate::core::notification::{Kind, Link, Reason};
-use crate::core::rule::{Rule, Severity, escalate};
+use crate::core::rule::{Rule, Severity, Texts, escalate};
 use crate::core::silence::Silence;
 
 /// Two events that tell one fact come this close together.
@@ -523,7 +523,7 @@ fn merge(incident: &mut Incident, candidate: &Candidate, evaluation: &Evaluation
             title: texts.title.as_ref().unwrap_or(&rule.title).clone(),
             runbook: rule.runbook.clone(),
             owner: rule.owner.clone(),
-            meaning: texts.meaning.as_ref().or(rule.meaning.as_ref()).cloned(),
+            meaning: meaning(rule, texts),
             action: texts.action.as_ref().or(rule.action.as_ref()).cloned(),
         };
         incident.marks = evaluation.marks.iter().cloned().collect();
@@ -533,6 +533,17 @@ fn merge(incident: &mut Incident, candidate: &Candidate, evaluation: &Evaluation
     }
     incident.key = join_keys(incident.key.take(), evaluation.key.clone(), newest);
     merged
+}
+
+/// What the rule says it means. A rule that asks for what the lean event pattern leaves out says so: its silence means
+/// nothing where only that is deployed.
+fn meaning(rule: &Rule, texts: &Texts) -> Option<String> {
+    let said = texts.meaning.as_ref().or(rule.meaning.as_ref());
+    if rule.needs_full.is_empty() {
+        return said.cloned();
+    }
+    let remark = "This rule sees only what the full event pattern delivers.";
+    Some(said.map_or_else(|| remark.to_owned(), |said| format!("{said} {remark}")))
 }
 
 /// Fields joined, none dropped: the newer event's values win, the older one's fill the gaps.

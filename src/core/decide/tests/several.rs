@@ -213,3 +213,18 @@ fn what_is_wrong_with_a_window_is_said_at_its_place() {
         assert!(problems.iter().any(|p| p.message.contains(message) && p.hint.is_some()), "{rest}: {problems:?}");
     }
 }
+
+#[test]
+fn a_rule_that_needs_the_full_pattern_says_so_on_the_card() {
+    let rule = |name: &str| {
+        one(&format!(
+            "id = 'team.use'\ntitle = 'x'\nseverity = 'low'\nnotice = true\nmeaning = 'It was used.'\nmatch = {{ detail.eventName = ['{name}'], outcome = ['success'] }}"
+        ))
+    };
+    for (name, full) in [("Decrypt", true), ("DisableKey", false)] {
+        let mut world = World::default();
+        world.feed(&rule(name), &[call(name, 0, json!({}))], at(1));
+        let meaning = world.told[0].notification.meaning.as_deref().unwrap();
+        assert!(meaning.starts_with("It was used.") && meaning.contains("full event pattern") == full, "{meaning}");
+    }
+}
