@@ -61,6 +61,9 @@ pub struct Mark {
     pub at: Timestamp,
     pub id: EventId,
     pub part: Part,
+    /// When it was read: what comes out of a backlog is given time to be followed by the rest of it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub seen: Option<Timestamp>,
     /// What the window compares.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub value: Option<String>,
@@ -197,8 +200,12 @@ impl WindowState {
             Window::Threshold { count, .. } => *count,
             _ => 0,
         });
-        self.cap(floor, room, |mark| mark.waiting.is_some());
-        self.cap(floor, MARKS_MAX, |_| true);
+        let matters = newest.checked_sub(window.within()).unwrap_or(Timestamp::MIN);
+        if matches!(window, Window::Threshold { distinct: Some(_), .. }) {
+            self.thin(room);
+        }
+        self.cap(matters, room, |mark| mark.waiting.is_some());
+        self.cap(matters, MARKS_MAX, |_| true);
         while self.values.len() > VALUES_MAX {
             let oldest = self.values.iter().min_by_key(|(name, seen)| (seen.last, (*name).clone()));
             let Some(oldest) = oldest.map(|(name, _)| name.clone()) else { break };
@@ -207,7 +214,28 @@ impl WindowState {
         }
     }
 
-    /// Keeps the newest `room` of the marks that `counts` names.
+    /// Where values are counted, a flood of one value must not push out the others: of marks that wait, those whose value
+    /// a newer one shows too go first.
+    fn thin(&mut self, room: usize) {
+        let mut surplus = self.marks.iter().filter(|mark| mark.waiting.is_some()).count().saturating_sub(room);
+        if surplus == 0 {
+            return;
+        }
+        let mut newest = BTreeMap::new();
+        for (at, mark) in self.marks.iter().enumerate() {
+            newest.insert(mark.value.clone(), at);
+        }
+        let mut at = 0;
+        self.marks.retain(|mark| {
+            let again = mark.waiting.is_some() && newest.get(&mark.value).is_some_and(|last| *last > at);
+            at += 1;
+            let goes = surplus > 0 && again;
+            surplus -= usize::from(goes);
+            !goes
+        });
+    }
+
+    /// Keeps the newest `room` of the marks that `counts` names. Those that go and lie after `floor` could still have mattered.
     fn cap(&mut self, floor: Timestamp, room: usize, counts: impl Fn(&Mark) -> bool) {
         let mut surplus = self.marks.iter().filter(|mark| counts(mark)).count().saturating_sub(room);
         let mut dropped = 0;

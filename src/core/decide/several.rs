@@ -34,6 +34,7 @@ impl Desk<'_> {
             at: evaluation.event.time,
             id: evaluation.id.clone(),
             part: Part::Match,
+            seen: Some(self.now),
             value: candidate.value.clone(),
             told: false,
             waiting: Some(Box::new(waiting)),
@@ -47,7 +48,8 @@ impl Desk<'_> {
         let Step { rule, fingerprint, part } = step;
         let Some(window) = &rule.window else { return vec![] };
         let at = evaluation.event.time;
-        let mark = Mark { at, id: evaluation.id.clone(), part: *part, value: None, told: false, waiting: None };
+        let mark =
+            Mark { at, id: evaluation.id.clone(), part: *part, seen: None, value: None, told: false, waiting: None };
         self.mark(window, &rule.id, fingerprint, mark);
         if let Window::Absent { .. } = window {
             // It came after all.

@@ -120,5 +120,8 @@ fn followed(marks: &[Mark], mark: &Mark, within: SignedDuration) -> bool {
 }
 
 fn deadline(mark: &Mark, within: SignedDuration, bounds: Bounds) -> Option<Timestamp> {
-    mark.at.checked_add(within.saturating_add(bounds.grace)).ok()
+    let due = mark.at.checked_add(within.saturating_add(bounds.grace)).ok()?;
+    // What was read late may be followed by what was late, too.
+    let read = mark.seen.and_then(|seen| seen.checked_add(bounds.grace).ok());
+    Some(read.map_or(due, |read| due.max(read)))
 }

@@ -57,7 +57,7 @@ fn mark(part: Part, seconds: i64, value: &str) -> Mark {
             evaluation: evaluation(&id, at(seconds)),
         })
     });
-    Mark { at: at(seconds), id: EventId(id), part, value: Some(value.to_owned()), told: false, waiting }
+    Mark { at: at(seconds), id: EventId(id), part, seen: None, value: Some(value.to_owned()), told: false, waiting }
 }
 
 /// Feeds marks one by one; gives the seconds of what became an alert, sorted.
@@ -165,6 +165,27 @@ fn a_value_is_new_after_learning_and_again_after_a_long_absence() {
 }
 
 #[test]
+fn a_flood_of_one_value_does_not_push_out_the_others() {
+    let window = burst(3, 600, true);
+    let flood = (1..200).map(|s| mark(Part::Match, s, "loud"));
+    let marks = std::iter::once(mark(Part::Match, 0, "first")).chain(flood).chain([mark(Part::Match, 300, "last")]);
+    let told = alerts(&window, marks, at(999));
+    assert!(told.contains(&0) && told.contains(&300), "{told:?}");
+}
+
+#[test]
+fn what_is_read_late_is_given_time_to_be_followed() {
+    let window = Window::Absent { expect: never(), within: SignedDuration::from_hours(1) };
+    let read = at(500_000);
+    let mut state = WindowState::default();
+    state.add(&window, Mark { seen: Some(read), ..mark(Part::Match, 0, "") }, BOUNDS);
+    assert!(state.ripe(&window, BOUNDS, read).is_empty(), "the rest of the backlog is not read yet");
+    assert_eq!(state.due, Some(read + BOUNDS.grace));
+    state.add(&window, mark(Part::Step(0), 60, ""), BOUNDS);
+    assert!(state.ripe(&window, BOUNDS, at(900_000)).is_empty());
+}
+
+#[test]
 fn memory_is_bounded_and_says_so() {
     let window = burst(500, 60, false);
     let mut state = WindowState::default();
@@ -180,7 +201,13 @@ fn memory_is_bounded_and_says_so() {
         state.ripe(&window, BOUNDS, at(999_999));
     }
     assert!(state.marks.len() <= WAITING_MAX, "{}", state.marks.len());
-    assert!(state.dropped > 0, "within the lateness some of them could still have mattered");
+    assert_eq!(state.dropped, 0, "none of them could still have been a part of a burst");
+    let window = Window::Sequence { after: vec![never()], within: SignedDuration::from_hours(1) };
+    let mut state = WindowState::default();
+    for s in 0..100 {
+        state.add(&window, mark(Part::Match, s, "x"), BOUNDS);
+    }
+    assert_eq!(state.dropped, 36, "what should have come before them may still come");
 }
 
 fn any_window() -> impl Strategy<Value = Window> {
