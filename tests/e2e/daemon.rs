@@ -187,8 +187,11 @@ url = "http://{at}/hook/main"
 secrets = [{{ env = "TEST_WEBHOOK_SECRET" }}]
 
 {more}
+
+{classic}
 "#,
             url = self.queue_url,
+            classic = classic(),
             queue = self.queue,
             more = if self.more.is_empty() { "[[routes]]\nsinks = [\"chat\", \"pager\", \"hook\"]" } else { self.more },
         );
@@ -196,4 +199,19 @@ secrets = [{{ env = "TEST_WEBHOOK_SECRET" }}]
         std::fs::write(&path, text).unwrap();
         (path, admin)
     }
+}
+
+/// Switches off every built-in rule but those of the classic cases: tests of the daemon count what they cause.
+fn classic() -> String {
+    const CLASSIC: [&str; 7] = [
+        "kms.key-disabled",
+        "kms.key-deletion-scheduled",
+        "kms.key-deletion-short-window",
+        "kms.access-denied",
+        "kms.key-rotated",
+        "pipeline.trail-stopped",
+        "pipeline.rule-disabled",
+    ];
+    let others = kmswatch::core::rule::builtin().iter().filter(|rule| !CLASSIC.contains(&rule.id.as_str()));
+    others.map(|rule| format!("[rules.override.\"{}\"]\nenabled = false\n", rule.id)).collect::<Vec<_>>().concat()
 }
