@@ -135,10 +135,15 @@ pub(super) fn line(incident: &Incident) -> String {
     )
 }
 
+/// Says that no incident has this id, nor alone begins like it.
+pub(super) fn no_such(id: &str) -> ExitStatus {
+    talk(&format!("error: there is no incident `{}` (or several begin like that)", id.escape_debug()));
+    ExitStatus::NotFine
+}
+
 async fn show(store: &dyn Store, id: &str, format: Format) -> Answer {
     let Some(found) = store.story(id).await? else {
-        talk(&format!("error: there is no incident `{id}` (or several begin like that)"));
-        return Ok(ExitStatus::NotFine);
+        return Ok(no_such(id));
     };
     match format {
         Format::Json => json(&found),
@@ -246,8 +251,7 @@ impl Post for Nobody {
 
 async fn by_hand(store: &Arc<dyn Store>, loaded: config::Loaded, hand: &Hand, action: Action) -> Answer {
     let Some(found) = store.story(&hand.id).await? else {
-        talk(&format!("error: there is no incident `{}` (or several begin like that)", hand.id));
-        return Ok(ExitStatus::NotFine);
+        return Ok(no_such(&hand.id));
     };
     let id = found.incident.id;
     if found.incident.state == State::Resolved {

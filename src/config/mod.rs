@@ -23,8 +23,8 @@ use serde::Deserialize;
 
 use crate::base::diagnostic::{Diagnostic, Level, Problem};
 use crate::base::telemetry::LogConfig;
-use crate::core::access::{Trust, TrustSpec};
-use crate::core::decide::{EngineSettings, Policy};
+use crate::core::access::TrustSpec;
+use crate::core::decide::Policy;
 use crate::core::inhibit::InhibitSpec;
 use crate::core::lint::Delivers;
 use crate::core::route::{KeysSpec, RouteSpec};
@@ -214,17 +214,7 @@ fn load_rules_with(names: &[PathBuf], strict: bool) -> Result<Loaded, Vec<Diagno
     if diagnostics.iter().any(Diagnostic::is_error) {
         return Err(diagnostics);
     }
-    let policy = Policy {
-        rules: RuleSet::new(rules),
-        routes: Vec::new(),
-        labels: Vec::new(),
-        trust: Trust::default(),
-        inhibit: Vec::new(),
-        sinks: Vec::new(),
-        queues: Vec::new(),
-        engine: EngineSettings::default(),
-        legacy: Vec::new(),
-    };
+    let policy = Policy { rules: RuleSet::new(rules), ..Policy::default() };
     Ok(Loaded { config: Config::default(), policy, warnings: diagnostics, files: watched, suites })
 }
 

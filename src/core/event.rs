@@ -235,6 +235,44 @@ pub fn field(path: &str) -> Option<&'static Field> {
     })
 }
 
+/// Members of the `EventBridge` envelope: what `EventBridge` itself sees.
+pub const ENVELOPE: &[&str] =
+    &["account", "detail", "detail-type", "id", "region", "replay-name", "resources", "source", "time", "version"];
+
+/// Members of a `CloudTrail` record, below `detail` (CloudTrail user guide, "Record contents").
+pub const RECORDED: &[&str] = &[
+    "addendum",
+    "additionalEventData",
+    "apiVersion",
+    "awsRegion",
+    "edgeDeviceDetails",
+    "errorCode",
+    "errorMessage",
+    "eventCategory",
+    "eventID",
+    "eventName",
+    "eventSource",
+    "eventTime",
+    "eventType",
+    "eventVersion",
+    "managementEvent",
+    "readOnly",
+    "recipientAccountId",
+    "requestID",
+    "requestParameters",
+    "resources",
+    "responseElements",
+    "serviceEventDetails",
+    "sessionCredentialFromConsole",
+    "sharedEventID",
+    "sourceIPAddress",
+    "tlsDetails",
+    "userAgent",
+    "userIdentity",
+    "vpcEndpointAccountId",
+    "vpcEndpointId",
+];
+
 /// Every field that kmswatch adds to the EventBridge envelope. All but `outcome` may be absent; none is ever empty.
 pub const FIELDS: &[Field] = &[
     Field {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::event::KeyRef;
 use super::hold::Held;
 use super::notification::{EventCard, Link};
-use super::rule::Severity;
+use super::rule::{Rule, Severity};
 use super::window::WindowState;
 
 /// Which incident an alert joins: a hash of the rule (or the family it names) and the group-by values.
@@ -120,6 +120,13 @@ pub struct Condition {
 }
 
 impl Condition {
+    /// Takes over how the rule lets a danger end, and how it groups.
+    pub fn follow(&mut self, rule: &Rule) {
+        self.resolve_after = rule.resolve_after;
+        self.resolve.clone_from(&rule.resolve_source);
+        self.group_by.clone_from(&rule.group_by);
+    }
+
     /// Whether the danger still stands at `now`.
     pub fn active(&self, now: Timestamp) -> bool {
         let Some(danger) = self.last_danger else { return false };

@@ -2,10 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::base::clock::SystemClock;
-use crate::core::access::Trust;
-use crate::core::decide::EngineSettings;
 use crate::core::notification::Kind;
-use crate::core::rule::RuleSet;
 use crate::store::{self, DeliveryState};
 
 /// The store takes everything; nobody is told without it.
@@ -26,17 +23,7 @@ async fn damage_costs_no_page_and_is_reported_itself() {
     let path = folder.path().join("state.db");
     let sqlite = store::sqlite::Config { path: path.clone() };
     let store = store::open(&store::Config { sqlite: Some(sqlite), ..store::Config::default() }).await.unwrap();
-    let policy = Policy {
-        rules: RuleSet::new(vec![]),
-        routes: vec![],
-        labels: vec![],
-        trust: Trust::default(),
-        sinks: vec!["pager".to_owned()],
-        queues: vec!["prod".to_owned()],
-        engine: EngineSettings::default(),
-        legacy: vec![],
-        inhibit: vec![],
-    };
+    let policy = Policy { sinks: vec!["pager".to_owned()], queues: vec!["prod".to_owned()], ..Policy::default() };
     let engine = Engine::new(Arc::new(policy), Arc::clone(&store), Arc::new(SystemClock), Arc::new(Nobody));
     let deaf = OwnSubject::Deaf { queue: "prod".to_owned() };
     engine.report(&deaf, "denied").await;

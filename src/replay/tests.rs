@@ -7,7 +7,7 @@ use super::matches::{Match, Matches};
 use super::*;
 use crate::core::event::EventId;
 use crate::core::route::RouteSpec;
-use crate::core::rule::{RuleFile, RuleSet, builtin, compile};
+use crate::core::rule::{RuleFile, RuleSet, classic, compile};
 
 const KEY: &str = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 
@@ -26,11 +26,8 @@ fn rules(text: &str) -> Policy {
     policy_of(file.rule.iter().map(|spec| Arc::new(compile(spec).unwrap())).collect())
 }
 
-/// The classic cases of the built-in pack.
 fn built_in() -> Policy {
-    const CLASSIC: [&str; 4] =
-        ["kms.key-disabled", "kms.key-deletion-scheduled", "kms.access-denied", "kms.key-rotated"];
-    policy_of(builtin().iter().filter(|rule| CLASSIC.contains(&rule.id.as_str())).cloned().collect())
+    policy_of(classic())
 }
 
 /// A record of CloudTrail, `minute` minutes into a day.

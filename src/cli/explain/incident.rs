@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use super::super::incidents::open_store;
+use super::super::incidents::{no_such, open_store};
 use super::{ExitStatus, Format, say, talk};
 use crate::base::clock::Timestamp;
 use crate::config::Loaded;
@@ -27,10 +27,7 @@ pub(super) async fn run(loaded: Loaded, id: &str, format: Format) -> ExitStatus 
             }
             ExitStatus::Fine
         }
-        Ok(None) => {
-            talk(&format!("error: there is no incident `{}` (or several begin like that)", id.escape_debug()));
-            ExitStatus::NotFine
-        }
+        Ok(None) => no_such(id),
         Err(error) => {
             talk(&format!("error: the store does not answer: {error}"));
             ExitStatus::NotFine

@@ -153,6 +153,13 @@ pub struct Clear {
     pub only_for: Option<Value>,
 }
 
+impl Clear {
+    /// An event says so.
+    pub(super) fn by_event(rule: &str, fingerprint: Fingerprint, at: Timestamp) -> Self {
+        Self { rule: rule.to_owned(), fingerprint, at, by_lookup: false, only_for: None }
+    }
+}
+
 impl Evaluation {
     /// No rule, resolve or state reads this event: its message can be deleted at once.
     pub fn is_idle(&self) -> bool {
@@ -196,26 +203,16 @@ pub fn evaluate(policy: &Policy, prepared: &Prepared, now: Timestamp) -> Evaluat
             }
         }
         if rule.resolve.as_ref().is_some_and(|resolve| resolve.matches(document)) {
-            clears.extend(rule.families().map(|family| Clear {
-                rule: rule.id.clone(),
-                fingerprint: fingerprint(family, &rule.group_by, document),
-                at: event.time,
-                by_lookup: false,
-                only_for: None,
-            }));
+            let print = |family| fingerprint(family, &rule.group_by, document);
+            clears.extend(rule.families().map(|family| Clear::by_event(&rule.id, print(family), event.time)));
         }
     }
     for legacy in &policy.legacy {
         if legacy.resolve.matches(document)
             && fingerprint(&legacy.family, &legacy.group_by, document) == legacy.fingerprint
         {
-            clears.push(Clear {
-                rule: legacy.rule.clone(),
-                fingerprint: legacy.fingerprint.clone(),
-                at: event.time,
-                by_lookup: false,
-                only_for: Some(legacy.source.clone()),
-            });
+            let clear = Clear::by_event(&legacy.rule, legacy.fingerprint.clone(), event.time);
+            clears.push(Clear { only_for: Some(legacy.source.clone()), ..clear });
         }
     }
     Evaluation {
@@ -250,8 +247,7 @@ fn recovered(policy: &Policy, rule: &Rule, prepared: &Prepared) -> Option<impl F
     document.get_mut("key")?.as_object_mut()?.insert("state".to_owned(), Value::String(state.clone()));
     let id = rule.id.clone();
     // Of what happened shortly before it was read, KMS may not know yet: it speaks of the time before that.
-    let clear =
-        move |fingerprint| Clear { rule: id.clone(), fingerprint, at: settled, by_lookup: true, only_for: None };
+    let clear = move |fingerprint| Clear { by_lookup: true, ..Clear::by_event(&id, fingerprint, settled) };
     pattern.matches(&document).then_some(clear)
 }
 

@@ -78,10 +78,9 @@ impl<'a> Desk<'a> {
         for fingerprint in snapshot.unreadable.keys() {
             let mut situation = desk.take(fingerprint);
             for (rule, condition) in &mut situation.conditions {
-                let Some(rule) = policy.rules.get(rule) else { continue };
-                condition.resolve_after = rule.resolve_after;
-                condition.resolve.clone_from(&rule.resolve_source);
-                condition.group_by.clone_from(&rule.group_by);
+                if let Some(rule) = policy.rules.get(rule) {
+                    condition.follow(rule);
+                }
             }
             desk.put(situation);
         }
@@ -320,15 +319,8 @@ impl<'a> Desk<'a> {
         self.tell(incident, Telling::routed(Kind::Notice, reason, incomplete));
     }
 
-    /// What a rule expected came after all.
-    pub(super) fn past(&mut self, rule: &str, fingerprint: &Fingerprint, at: Timestamp, evaluation: &Evaluation) {
-        let clear =
-            Clear { rule: rule.to_owned(), fingerprint: fingerprint.clone(), at, by_lookup: false, only_for: None };
-        self.clear(&clear, evaluation);
-    }
-
     /// A danger is past.
-    fn clear(&mut self, clear: &Clear, evaluation: &Evaluation) {
+    pub(super) fn clear(&mut self, clear: &Clear, evaluation: &Evaluation) {
         let mut situation = self.take(&clear.fingerprint);
         self.lapse(&mut situation);
         let condition = situation.conditions.entry(clear.rule.clone()).or_default();
@@ -424,9 +416,7 @@ fn endanger(situation: &mut Situation, rule: &Rule, at: Timestamp) {
     if condition.last_danger.is_none_or(|known| known < at) {
         condition.last_danger = Some(at);
     }
-    condition.resolve_after = rule.resolve_after;
-    condition.resolve.clone_from(&rule.resolve_source);
-    condition.group_by.clone_from(&rule.group_by);
+    condition.follow(rule);
 }
 
 /// Whether an alert at `at` belongs to this incident. After its end plus the re-open time a new one begins.

@@ -40,8 +40,8 @@ pub use gate::{Gates, begin_silence, settle_silences};
 pub use hand::{Action, Command, by_hand};
 pub use own::{OwnSubject, own_clear, own_danger, own_notification};
 
-/// Everything that decides, compiled from one configuration.
-#[derive(Debug)]
+/// Everything that decides, compiled from one configuration; the default holds nothing.
+#[derive(Debug, Default)]
 pub struct Policy {
     pub rules: RuleSet,
     pub routes: Vec<Route>,
@@ -78,15 +78,11 @@ impl Policy {
     #[must_use]
     pub fn without_rules(&self) -> Self {
         Self {
-            rules: RuleSet::new(vec![]),
-            routes: vec![],
-            labels: vec![],
             trust: self.trust.clone(),
-            inhibit: vec![],
             sinks: self.sinks.clone(),
             queues: self.queues.clone(),
             engine: self.engine,
-            legacy: vec![],
+            ..Self::default()
         }
     }
 }

@@ -161,7 +161,7 @@ pub fn own_clear(subject: &OwnSubject, detail: &str, now: Timestamp) -> Evaluati
     let rule = subject.rule();
     let print = subject.fingerprint(&rule);
     let mut evaluation = own_evaluation(subject, &rule.title, &print, detail, now, "clear");
-    evaluation.clears.push(Clear { rule: rule.id, fingerprint: print, at: now, by_lookup: false, only_for: None });
+    evaluation.clears.push(Clear::by_event(&rule.id, print, now));
     evaluation
 }
 

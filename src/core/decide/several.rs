@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::evaluate::{Candidate, Step};
+use super::evaluate::{Candidate, Clear, Step};
 use super::fold::{Alert, Desk};
 use super::{EngineSettings, Evaluation};
 use crate::core::incident::Fingerprint;
@@ -53,7 +53,7 @@ impl Desk<'_> {
         self.mark(window, &rule.id, fingerprint, mark);
         if let Window::Absent { .. } = window {
             // It came after all.
-            self.past(&rule.id, fingerprint, at, evaluation);
+            self.clear(&Clear::by_event(&rule.id, fingerprint.clone(), at), evaluation);
         }
         self.come_out(window, &Candidate::plain(std::sync::Arc::clone(rule), fingerprint.clone()))
     }

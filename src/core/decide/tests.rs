@@ -17,13 +17,6 @@ use crate::core::rule::{self, Rule, RuleSet};
 
 const KEY: &str = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 
-/// The classic cases of the built-in pack.
-fn pack() -> Vec<Arc<Rule>> {
-    const CLASSIC: [&str; 4] =
-        ["kms.key-disabled", "kms.key-deletion-scheduled", "kms.access-denied", "kms.key-rotated"];
-    rule::builtin().iter().filter(|rule| CLASSIC.contains(&rule.id.as_str())).cloned().collect()
-}
-
 fn policy_with(rules: Vec<Arc<Rule>>, routes: &str) -> Policy {
     #[derive(serde::Deserialize)]
     struct Routes {
@@ -34,19 +27,15 @@ fn policy_with(rules: Vec<Arc<Rule>>, routes: &str) -> Policy {
     Policy {
         rules: RuleSet::new(rules),
         routes: routes.routes.iter().map(|r| r.compile().unwrap()).collect(),
-        labels: vec![],
-        trust: Trust::default(),
-        inhibit: vec![],
         sinks: vec!["pager".into(), "chat".into()],
         queues: vec!["prod".into()],
-        engine: EngineSettings::default(),
-        legacy: vec![],
+        ..Policy::default()
     }
 }
 
 fn policy() -> Policy {
     policy_with(
-        pack(),
+        rule::classic(),
         "[[routes]]\nsinks = ['chat']\n[[routes]]\nmatch = { severity = ['critical', 'high'] }\nsinks = ['pager']",
     )
 }
@@ -394,7 +383,7 @@ fn an_incident_reopens_within_its_time_and_is_a_new_one_after() {
 
 #[test]
 fn a_forgotten_route_does_not_lose_a_page_and_says_so() {
-    let policy = policy_with(pack(), "[[routes]]\nmatch = { severity = ['low'] }\nsinks = ['chat']");
+    let policy = policy_with(rule::classic(), "[[routes]]\nmatch = { severity = ['low'] }\nsinks = ['chat']");
     let mut world = World::default();
     world.feed(&policy, &[call("DisableKey", 0, json!({}))], at(1));
     assert_eq!(world.heard(), ["chat trigger opened", "pager trigger opened"]);
@@ -404,7 +393,7 @@ fn a_forgotten_route_does_not_lose_a_page_and_says_so() {
 #[test]
 fn a_route_that_asks_for_unknown_details_is_taken_and_marked() {
     let policy = policy_with(
-        pack(),
+        rule::classic(),
         "[[routes]]\nmatch = { severity = ['critical'], key.labels.environment = ['production'] }\nsinks = ['pager']\n[[routes]]\nmatch = { severity = ['low'], key.labels.environment = ['production'] }\nsinks = ['chat']",
     );
     let known = evaluate(&policy, &prepared(call("DisableKey", 0, json!({}))), at(1));
@@ -492,7 +481,7 @@ fn a_removed_rule_closes_its_incidents_and_says_so() {
     world.feed(&policy(), &[call("DisableKey", 0, json!({}))], at(1));
     let same = adopt(&policy(), &world.snapshot, at(5));
     assert!(same.is_empty(), "nothing changed");
-    let without = policy_with(pack().into_iter().filter(|r| r.id != "kms.key-disabled").collect(), "");
+    let without = policy_with(rule::classic().into_iter().filter(|r| r.id != "kms.key-disabled").collect(), "");
     let decision = adopt(&without, &world.snapshot, at(9));
     world.apply(decision);
     assert_eq!(world.only().state, State::Resolved);

@@ -2,25 +2,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::*;
-use crate::core::access::Trust;
 use crate::core::catalog::{self, Scene};
-use crate::core::decide::EngineSettings;
 use crate::core::decode::decode;
 use crate::core::event::Event;
 use crate::core::rule::{RuleFile, RuleSet, builtin, compile};
 
 fn policy(rules: Vec<Arc<Rule>>) -> Policy {
-    Policy {
-        rules: RuleSet::new(rules),
-        routes: vec![],
-        labels: vec![],
-        trust: Trust::default(),
-        inhibit: vec![],
-        queues: vec![],
-        sinks: vec![],
-        engine: EngineSettings::default(),
-        legacy: vec![],
-    }
+    Policy { rules: RuleSet::new(rules), ..Policy::default() }
 }
 
 fn event(name: &str) -> Event {

@@ -8,6 +8,7 @@ use super::facts::{self, Fact};
 use super::names::{self, NAMES};
 use super::walk::{Branch, admits, branches, clause, disjoint, word};
 use crate::base::diagnostic::Problem;
+use crate::core::event::ENVELOPE;
 use crate::core::pattern::{Node, NodeKind, Pattern};
 
 /// What the `EventBridge` rule before a queue delivers: a word, or the rule's own event pattern.
@@ -18,10 +19,6 @@ pub struct Delivers {
 
 /// The words, and the event patterns they stand for.
 const WORDS: &[&str] = &["writes", "lean", "full"];
-
-/// Members of what `EventBridge` itself sees.
-const ENVELOPE: &[&str] =
-    &["account", "detail", "detail-type", "id", "region", "replay-name", "resources", "source", "time", "version"];
 
 /// What the words stand for. `lean` and `full` are the two patterns of the CloudFormation template, in the rule state that
 /// lets read-only events through; `writes` is either of them in the plain state, which does not. Beside each stands the

@@ -5,40 +5,7 @@ use serde_json::{Value, json};
 
 use super::names::{self, Kind, NATIVE};
 use super::walk::{Branch, Clause, clause};
-
-/// Members of `CloudTrail`'s record, below `detail`.
-pub(super) const RECORDED: &[&str] = &[
-    "addendum",
-    "additionalEventData",
-    "apiVersion",
-    "awsRegion",
-    "edgeDeviceDetails",
-    "errorCode",
-    "errorMessage",
-    "eventCategory",
-    "eventID",
-    "eventName",
-    "eventSource",
-    "eventTime",
-    "eventType",
-    "eventVersion",
-    "managementEvent",
-    "readOnly",
-    "recipientAccountId",
-    "requestID",
-    "requestParameters",
-    "resources",
-    "responseElements",
-    "serviceEventDetails",
-    "sessionCredentialFromConsole",
-    "sharedEventID",
-    "sourceIPAddress",
-    "tlsDetails",
-    "userAgent",
-    "userIdentity",
-    "vpcEndpointAccountId",
-    "vpcEndpointId",
-];
+use crate::core::event::RECORDED;
 
 /// Members of KMS's own events, below `detail`.
 pub(super) const NATIVE_MEMBERS: &[&str] = &[

@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::facts::{self, NATIVE_MEMBERS, RECORDED};
+use super::facts::{self, NATIVE_MEMBERS};
 use super::names::{self, NAMES, NATIVE};
 use super::walk::{Branch, Clause, admits, word};
 use crate::base::diagnostic::{Problem, closest, did_you_mean};
+use crate::core::event::RECORDED;
 
 /// Fields with few possible values.
 const VALUES: &[(&str, &[&str])] = &[

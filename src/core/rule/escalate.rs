@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Severity;
+use super::spec::pattern;
 use crate::base::diagnostic::Problem;
 use crate::core::incident::Incident;
 use crate::core::pattern::{Node, NodeKind, Pattern};
@@ -74,10 +75,6 @@ pub(super) fn compile(spec: &EscalateSpec, base: Severity, problems: &mut Vec<Pr
         return None;
     }
     (problems.len() == before).then_some(Escalation { event, incident, severity: spec.severity })
-}
-
-fn pattern(node: &Node, problems: &mut Vec<Problem>) -> Option<Pattern> {
-    Pattern::compile(node).map_err(|errors| problems.extend(errors.into_iter().map(Problem::from))).ok()
 }
 
 /// Refuses conditions that could hold first and not hold later.

@@ -21,6 +21,8 @@ use index::Index;
 use template::Templates;
 use window::Window;
 
+#[cfg(test)]
+pub(crate) use builtin::classic;
 pub use builtin::{BUILTIN, RuleFile, builtin};
 pub use shadow::{Mode, Shadow};
 pub use spec::{RuleSpec, compile};
@@ -108,6 +110,12 @@ impl Rule {
 pub struct RuleSet {
     pub rules: Vec<Arc<Rule>>,
     index: Index,
+}
+
+impl Default for RuleSet {
+    fn default() -> Self {
+        Self::new(vec![])
+    }
 }
 
 impl RuleSet {

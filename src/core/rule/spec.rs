@@ -119,13 +119,7 @@ const REPEAT_MIN: Period = Period::from_secs(300);
 /// All problems found.
 pub fn compile(spec: &RuleSpec) -> Result<Rule, Vec<Problem>> {
     let mut problems = Vec::new();
-    let mut compiled = |node: &Node| match Pattern::compile(node) {
-        Ok(pattern) => Some(pattern),
-        Err(errors) => {
-            problems.extend(errors.into_iter().map(Problem::from));
-            None
-        }
-    };
+    let mut compiled = |node: &Node| pattern(node, &mut problems);
     let matches = compiled(&spec.matches);
     let except: Vec<_> = spec.except.iter().filter_map(&mut compiled).collect();
     let resolve = spec.resolve.as_ref().and_then(&mut compiled);
@@ -180,6 +174,11 @@ pub fn compile(spec: &RuleSpec) -> Result<Rule, Vec<Problem>> {
         owner: spec.owner.clone(),
         needs_full: lint::needs_full(&spec.matches),
     })
+}
+
+/// Compiles a pattern; `problems` names what is wrong with it.
+pub(super) fn pattern(node: &Node, problems: &mut Vec<Problem>) -> Option<Pattern> {
+    Pattern::compile(node).map_err(|errors| problems.extend(errors.into_iter().map(Problem::from))).ok()
 }
 
 /// A text without values of an event; of a template, nothing: half a sentence helps nobody.

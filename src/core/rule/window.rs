@@ -163,7 +163,7 @@ pub(super) fn compile(written: &Written<'_>, problems: &mut Vec<Problem>) -> Opt
     }
     if let Some(spec) = written.absent {
         let within = within(&spec.within, problems);
-        let expect = pattern(&spec.expect, problems)?;
+        let expect = super::spec::pattern(&spec.expect, problems)?;
         return Some(Window::Absent { expect, within });
     }
     let spec = written.new_value?;
@@ -201,12 +201,8 @@ fn sequence(spec: &SequenceSpec, problems: &mut Vec<Problem>) -> Option<Window> 
         );
         return None;
     }
-    let after: Vec<_> = steps.iter().filter_map(|node| pattern(node, problems)).collect();
+    let after: Vec<_> = steps.iter().filter_map(|node| super::spec::pattern(node, problems)).collect();
     (after.len() == steps.len()).then_some(Window::Sequence { after, within })
-}
-
-fn pattern(node: &Node, problems: &mut Vec<Problem>) -> Option<Pattern> {
-    Pattern::compile(node).map_err(|errors| problems.extend(errors.into_iter().map(Problem::from))).ok()
 }
 
 fn within(within: &Spanned<Period>, problems: &mut Vec<Problem>) -> SignedDuration {

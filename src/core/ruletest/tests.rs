@@ -3,22 +3,8 @@ use std::sync::Arc;
 use super::*;
 use crate::base::diagnostic::Problem;
 use crate::core::access::Trust;
-use crate::core::decide::{EngineSettings, Policy};
-use crate::core::rule::{BUILTIN, Rule, RuleFile, RuleSet, RuleSpec, compile};
-
-fn base() -> Policy {
-    Policy {
-        rules: RuleSet::new(vec![]),
-        routes: vec![],
-        labels: vec![],
-        trust: Trust::default(),
-        inhibit: vec![],
-        queues: vec![],
-        sinks: vec![],
-        engine: EngineSettings::default(),
-        legacy: vec![],
-    }
-}
+use crate::core::decide::Policy;
+use crate::core::rule::{BUILTIN, Rule, RuleFile, RuleSpec, compile};
 
 fn specs(text: &str) -> Vec<RuleSpec> {
     toml::from_str::<RuleFile>(text).unwrap_or_else(|error| panic!("{error}")).rule
@@ -41,7 +27,7 @@ fn ran(test: &str) -> Vec<Failure> {
     let rule = Arc::new(compile(&spec).unwrap());
     let test = spec.test.first().unwrap();
     assert_eq!(problems(test), Vec::<String>::new());
-    run(test, &rule, &[], &base()).failures
+    run(test, &rule, &[], &Policy::default()).failures
 }
 
 fn problems(test: &TestSpec) -> Vec<String> {
@@ -89,7 +75,12 @@ fn every_built_in_rule_is_proven() {
                     .iter()
                     .map(|id| Arc::clone(rules.iter().find(|rule| rule.id == *id.get_ref()).unwrap()))
                     .collect();
-                assert_eq!(run(test, rule, &with, &base()).failures, [], "{file}: {id}: {}", test.name.get_ref());
+                assert_eq!(
+                    run(test, rule, &with, &Policy::default()).failures,
+                    [],
+                    "{file}: {id}: {}",
+                    test.name.get_ref()
+                );
             }
         }
     }

@@ -5,48 +5,12 @@ use std::collections::BTreeSet;
 use super::CONTROLS;
 use crate::base::diagnostic::{Problem, closest, did_you_mean};
 use crate::core::catalog::{self, Known};
-use crate::core::event::{FIELDS, field};
+use crate::core::event::{ENVELOPE, FIELDS, RECORDED, field};
 use crate::core::pattern::node::Name;
 use crate::core::pattern::{Node, NodeKind};
 
-/// Members of the EventBridge envelope.
-const ENVELOPE: &[&str] =
-    &["account", "detail", "detail-type", "id", "region", "replay-name", "resources", "source", "time", "version"];
-
-/// Members of a CloudTrail record (CloudTrail user guide, "Record contents").
-const RECORD: &[&str] = &[
-    "addendum",
-    "additionalEventData",
-    "apiVersion",
-    "awsRegion",
-    "edgeDeviceDetails",
-    "errorCode",
-    "errorMessage",
-    "eventCategory",
-    "eventID",
-    "eventName",
-    "eventSource",
-    "eventTime",
-    "eventType",
-    "eventVersion",
-    "insightDetails",
-    "managementEvent",
-    "readOnly",
-    "recipientAccountId",
-    "requestID",
-    "requestParameters",
-    "resources",
-    "responseElements",
-    "serviceEventDetails",
-    "sessionCredentialFromConsole",
-    "sharedEventID",
-    "sourceIPAddress",
-    "tlsDetails",
-    "userAgent",
-    "userIdentity",
-    "vpcEndpointAccountId",
-    "vpcEndpointId",
-];
+/// Of the records of Insights events, which rules do not ask for.
+const INSIGHT: &str = "insightDetails";
 
 type Members = [(Name, Node)];
 
@@ -99,9 +63,10 @@ fn derived(group: &str, members: &Members, problems: &mut Vec<Problem>) {
 }
 
 fn record(detail: &Members, problems: &mut Vec<Problem>) {
-    for (name, _) in detail.iter().filter(|(name, _)| !RECORD.contains(&name.text.as_str())) {
+    let known = || RECORDED.iter().copied().chain([INSIGHT]);
+    for (name, _) in detail.iter().filter(|(name, _)| !known().any(|member| member == name.text)) {
         let word = name.text.as_str();
-        let hint = closest(word, RECORD.iter().copied()).map_or_else(
+        let hint = closest(word, known()).map_or_else(
             || "CloudTrail's records have no such member".to_owned(),
             |near| format!("did you mean `{near}`?"),
         );
