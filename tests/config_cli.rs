@@ -2,16 +2,17 @@
 
 #![cfg(test)]
 
-use std::process::{Command, Output};
+#[path = "support/program.rs"]
+mod program;
 
+use std::path::Path;
+use std::process::Output;
+
+use program::text;
 use serde_json::Value;
 
 fn kmswatch(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_kmswatch")).args(arguments).env_remove("KMSWATCH_CONFIG").output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
+    program::run(Path::new("."), arguments, b"")
 }
 
 #[test]

@@ -2,33 +2,22 @@
 
 #![cfg(test)]
 
+#[path = "support/program.rs"]
+mod program;
+
 use std::fs;
-use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use jiff::{SignedDuration, Timestamp};
 use kmswatch::core::catalog::{self, Scene};
 use kmswatch::core::decide::{Evaluation, Prepared, decide, evaluate};
 use kmswatch::core::decode::decode;
+use program::text;
 use serde_json::{Value, json};
 
 fn kmswatch(folder: &Path, arguments: &[&str], input: &str) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_kmswatch"))
-        .args(arguments)
-        .current_dir(folder)
-        .env_remove("KMSWATCH_CONFIG")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-    child.wait_with_output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
+    program::run(folder, arguments, input.as_bytes())
 }
 
 fn scene(minutes: i64) -> Scene {

@@ -2,16 +2,17 @@
 
 #![cfg(test)]
 
+#[path = "support/program.rs"]
+mod program;
+
 use std::fs;
-use std::io::Write as _;
-use std::process::{Command, Output, Stdio};
+use std::path::Path;
+use std::process::Output;
+
+use program::text;
 
 fn kmswatch(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_kmswatch")).args(arguments).env_remove("KMSWATCH_CONFIG").output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
+    program::run(Path::new("."), arguments, b"")
 }
 
 #[test]
@@ -66,15 +67,8 @@ fn one_file_for_each_rule_and_none_is_overwritten() {
 
 #[test]
 fn standard_input_and_wrong_usage() {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_kmswatch"))
-        .args(["import", "sigma", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(&fs::read("tests/data/sigma/grants.yml").unwrap()).unwrap();
-    let output = child.wait_with_output().unwrap();
+    let rules = fs::read("tests/data/sigma/grants.yml").unwrap();
+    let output = program::run(Path::new("."), &["import", "sigma", "-"], &rules);
     assert_eq!(output.status.code(), Some(0));
     assert!(text(&output.stdout).contains("id = \"sigma.grant-made-for-somebody-outside\""));
 

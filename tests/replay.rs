@@ -2,12 +2,16 @@
 
 #![cfg(test)]
 
+#[path = "support/program.rs"]
+mod program;
+
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use program::text;
 use serde_json::{Value, json};
 
 const KEY: &str = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
@@ -34,24 +38,7 @@ fn packed(text: &str) -> Vec<u8> {
 }
 
 fn replay(arguments: &[&str], input: Option<&[u8]>) -> Output {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_kmswatch"))
-        .arg("replay")
-        .args(arguments)
-        .env_remove("KMSWATCH_CONFIG")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    // Whoever reads no input closes the pipe.
-    drop(input.map(|input| stdin.write_all(input)));
-    drop(stdin);
-    child.wait_with_output().unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
+    program::run(Path::new("."), &[&["replay"], arguments].concat(), input.unwrap_or_default())
 }
 
 fn lines(output: &Output) -> Vec<Value> {

@@ -2,23 +2,18 @@
 
 #![cfg(test)]
 
+#[path = "support/program.rs"]
+mod program;
+
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Output;
 
+use program::text;
 use serde_json::Value;
 
 fn kmswatch(folder: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_kmswatch"))
-        .args(arguments)
-        .current_dir(folder)
-        .env_remove("KMSWATCH_CONFIG")
-        .output()
-        .unwrap()
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
+    program::run(folder, arguments, b"")
 }
 
 const RULE: &str = r#"
