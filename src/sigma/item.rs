@@ -188,7 +188,11 @@ pub(super) fn both(a: &[Item], b: &[Item]) -> Both {
             return listed(others.iter().filter(|item| **item != Item::Absent).cloned().collect());
         }
         if few.iter().all(|item| matches!(item, Item::Absent | Item::Null)) {
-            return listed(few.iter().filter(|item| others.contains(item)).cloned().collect());
+            let kept = few.iter().filter(|item| match item {
+                Item::Null => accepts(others, &Value::Null),
+                _ => others.contains(item),
+            });
+            return listed(kept.cloned().collect());
         }
         let folded = few.iter().all(|item| matches!(item, Item::Folded(_)));
         if folded && others.iter().all(Item::folds) {

@@ -276,6 +276,11 @@ fn numbers_booleans_null_and_presence() {
         &[json!({"eventName": "A"}), json!({"eventName": "A", "errorCode": "x", "userAgent": "y"})],
     );
     exact(
+        "    s:\n        eventName: A\n    n:\n        errorCode: null\n        errorCode|exists: true\n    condition: n and (s or n)\n",
+        &[json!({"eventName": "B", "errorCode": null})],
+        &[json!({"eventName": "A"}), json!({"eventName": "A", "errorCode": "x"})],
+    );
+    exact(
         "    s:\n        requestParameters.x: ''\n    condition: s\n",
         &[json!({"requestParameters": {"x": ""}})],
         &[json!({"requestParameters": {"x": "a"}}), json!({})],
