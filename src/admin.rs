@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::Listener;
@@ -23,7 +23,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::base::health::{Health, Report};
 use crate::base::stop::Stop;
-use crate::base::telemetry::Telemetry;
+use crate::base::telemetry::{OPENMETRICS_TYPE, Telemetry, openmetrics_wanted};
 
 /// Connections served at the same time; more wait.
 const CONNECTIONS_MAX: usize = 32;
@@ -84,7 +84,8 @@ fn routes(health: Arc<Health>, telemetry: Telemetry) -> Router {
         .with_state(health)
         .route(
             "/metrics",
-            get(|State(metrics): State<Telemetry>| async move { render(&metrics) }).with_state(telemetry),
+            get(|State(metrics): State<Telemetry>, headers: HeaderMap| async move { render(&metrics, &headers) })
+                .with_state(telemetry),
         )
 }
 
@@ -94,7 +95,12 @@ fn answer(report: &Report) -> Response {
     (status, [(header::CACHE_CONTROL, "no-store")], axum::Json(report)).into_response()
 }
 
-fn render(metrics: &Telemetry) -> Response {
+/// In OpenMetrics if the scraper asks for it, else in Prometheus' text format.
+fn render(metrics: &Telemetry, headers: &HeaderMap) -> Response {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if openmetrics_wanted(accept) {
+        return ([(header::CONTENT_TYPE, OPENMETRICS_TYPE)], metrics.render_openmetrics()).into_response();
+    }
     ([(header::CONTENT_TYPE, METRICS_TYPE)], metrics.render()).into_response()
 }
 
@@ -178,8 +184,13 @@ mod tests {
 
     /// Status line, headers and body of one request.
     async fn ask(address: SocketAddr, method: &str, path: &str) -> String {
+        ask_for(address, method, path, "*/*").await
+    }
+
+    async fn ask_for(address: SocketAddr, method: &str, path: &str, accept: &str) -> String {
         let mut stream = TcpStream::connect(address).await.unwrap();
-        let request = format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let request =
+            format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
@@ -206,6 +217,17 @@ mod tests {
         let answer = ask(served.address, "GET", "/metrics").await;
         assert!(answer.contains("content-type: text/plain; version=0.0.4; charset=utf-8"), "{answer}");
         assert!(answer.contains("\nkmswatch_build_info{version="), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn metrics_are_openmetrics_to_those_who_ask_for_it() {
+        let served = served().await;
+        let answer = ask_for(served.address, "GET", "/metrics", OPENMETRICS_TYPE).await;
+        assert!(
+            answer.contains("content-type: application/openmetrics-text; version=1.0.0; charset=utf-8"),
+            "{answer}"
+        );
+        assert!(answer.contains("\n# TYPE kmswatch_build info\n") && answer.ends_with("# EOF\n"), "{answer}");
     }
 
     #[tokio::test]

@@ -5,6 +5,7 @@
 
 mod labels;
 mod logs;
+mod openmetrics;
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use metrics::{Label, Unit};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 
 pub use logs::{LogConfig, LogError, LogFormat, LogLevel, start_logs};
+pub use openmetrics::{OPENMETRICS_TYPE, wanted as openmetrics_wanted};
 
 use crate::base::stop::Stop;
 
@@ -126,6 +128,11 @@ impl Telemetry {
     /// All metrics in Prometheus' text format (version 0.0.4).
     pub fn render(&self) -> String {
         self.0.render()
+    }
+
+    /// The same as OpenMetrics 1.0.
+    pub fn render_openmetrics(&self) -> String {
+        openmetrics::from_text(&self.render())
     }
 
     /// Folds samples into histograms now and then, until stopped: without it they would pile up between scrapes.

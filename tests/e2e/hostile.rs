@@ -95,9 +95,14 @@ async fn hostile_bodies_harm_nobody() {
 }
 
 pub(crate) async fn http_get(address: std::net::SocketAddr, path: &str) -> String {
+    http_get_as(address, path, "*/*").await
+}
+
+/// The same, asking for a content type.
+pub(crate) async fn http_get_as(address: std::net::SocketAddr, path: &str, accept: &str) -> String {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAccept: {accept}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.unwrap();

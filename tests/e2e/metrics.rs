@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use super::daemon::{Daemon, ROUTING_KEY, SLACK_TOKEN, Setup, WEBHOOK_SECRET, command, free_port};
 use super::events;
-use super::hostile::http_get;
+use super::hostile::{http_get, http_get_as};
 use super::queue::TestQueue;
 use super::receivers::Receivers;
+use super::venv::venv;
 
 const LIMIT: Duration = Duration::from_secs(40);
 
@@ -32,6 +33,27 @@ fn lint(metrics: &str) {
     let output = promtool.wait_with_output().unwrap();
     let said = [output.stdout, output.stderr].concat();
     assert!(output.status.success() && said.is_empty(), "{}", String::from_utf8_lossy(&said));
+}
+
+/// OpenMetrics as its own Python client reads it: strictly.
+fn parse_openmetrics(metrics: &str) {
+    const PARSE: &str = "import sys\nfrom prometheus_client.openmetrics.parser import text_string_to_metric_families as parse\n\
+        families = list(parse(sys.stdin.read()))\nprint(len(families), *sorted({f.type for f in families}))";
+    let Some(venv) = venv("reading the metrics as OpenMetrics") else { return };
+    let mut python = Command::new(venv.join("bin/python3"))
+        .args(["-c", PARSE])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    python.stdin.take().unwrap().write_all(metrics.as_bytes()).unwrap();
+    let output = python.wait_with_output().unwrap();
+    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert!(output.status.success(), "{said}\n{metrics}");
+    let (families, kinds) = said.trim().split_once(' ').unwrap();
+    assert!(families.parse::<usize>().unwrap() > 20, "{said}");
+    assert_eq!(kinds, "counter gauge histogram info");
 }
 
 /// The whole part of the sample that starts so.
@@ -113,6 +135,13 @@ async fn metrics_health_and_logs_say_enough_and_no_secret() {
     assert!(sample(metrics, "kmswatch_last_receive_timestamp_seconds{queue=\"test\"}") > 1_700_000_000);
     assert!(metrics.contains("\nkmswatch_event_lag_seconds_bucket{le=\""), "{metrics}");
     assert_eq!(sample(metrics, "kmswatch_build_info{version="), 1);
+
+    let open = http_get_as(admin, "/metrics", "application/openmetrics-text;version=1.0.0,text/plain;q=0.5").await;
+    assert!(
+        open.contains("\r\ncontent-type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n"),
+        "{open}"
+    );
+    parse_openmetrics(body(&open));
 
     let live = http_get(admin, "/livez").await;
     assert!(live.starts_with("HTTP/1.1 200 ") && live.contains("\"ok\":true"), "{live}");
