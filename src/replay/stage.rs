@@ -1,14 +1,15 @@
 //! One set of rules and everything it remembers, while recorded events and the time between them pass.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap, HashSet, VecDeque};
 use std::io;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::line::{AlertLine, Line, NotificationLine};
 use crate::core::access::Histories;
-use crate::core::decide::{self, Decision, Evaluation, Policy, Prepared, Snapshot};
+use crate::core::decide::{self, Decision, Evaluation, Gates, Policy, Prepared, Snapshot};
 use crate::core::enrich::{Lookup, enrich};
 use crate::core::event::{Event, EventId};
 use crate::core::incident::{Fingerprint, Situation, State};
@@ -36,6 +37,11 @@ pub(super) struct Stage<'p> {
     histories: Histories,
     /// When a situation was due to be looked at, as of some time; asked again before it is believed.
     due: BinaryHeap<Reverse<(Timestamp, Fingerprint)>>,
+    /// Open incidents that hold others, and what they hold.
+    gates: Arc<Gates>,
+    held: BTreeSet<Fingerprint>,
+    /// Something may hold no longer.
+    opened: bool,
     seen: HashSet<EventId>,
     seen_in_order: VecDeque<(Timestamp, EventId)>,
     /// The number of situations at which it is worth looking for some to forget.
@@ -72,6 +78,9 @@ impl<'p> Stage<'p> {
             situations: HashMap::new(),
             histories: Histories::default(),
             due: BinaryHeap::new(),
+            gates: Arc::default(),
+            held: BTreeSet::new(),
+            opened: false,
             seen: HashSet::new(),
             seen_in_order: VecDeque::new(),
             crowded: SITUATIONS,
@@ -94,10 +103,13 @@ impl<'p> Stage<'p> {
         let snapshot = Snapshot {
             seen: reads.events.iter().filter(|id| self.seen.contains(id)).cloned().collect(),
             situations: self.of(&reads.fingerprints),
+            gates: Arc::clone(&self.gates),
             ..Snapshot::default()
         };
         let decision = decide::decide(self.policy, &evaluations, &snapshot, now);
-        self.take(decision, now, Some(&event), say)
+        drop(snapshot);
+        self.take(decision, now, Some(&event), say)?;
+        self.look_at_held(now, say)
     }
 
     /// Time passes up to `end`.
@@ -117,9 +129,26 @@ impl<'p> Stage<'p> {
             if page.is_empty() {
                 continue;
             }
-            let snapshot = Snapshot { situations: self.of(&page), ..Snapshot::default() };
-            let decision = decide::tick(self.policy, &snapshot, now);
-            self.take(decision, now, None, say)?;
+            self.tick(&page, now, say)?;
+            self.look_at_held(now, say)?;
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self, prints: &[Fingerprint], now: Timestamp, say: Say<'_>) -> io::Result<()> {
+        let snapshot = Snapshot { situations: self.of(prints), gates: Arc::clone(&self.gates), ..Snapshot::default() };
+        let decision = decide::tick(self.policy, &snapshot, now);
+        drop(snapshot);
+        self.take(decision, now, None, say)
+    }
+
+    /// Tells what nothing holds any more, as the daemon does at once.
+    fn look_at_held(&mut self, now: Timestamp, say: Say<'_>) -> io::Result<()> {
+        if std::mem::take(&mut self.opened) {
+            let held: Vec<Fingerprint> = self.held.iter().cloned().collect();
+            for page in held.chunks(PAGE) {
+                self.tick(page, now, say)?;
+            }
         }
         Ok(())
     }
@@ -131,6 +160,7 @@ impl<'p> Stage<'p> {
 
     /// Stores a decision, and says what is in it.
     fn take(&mut self, decision: Decision, now: Timestamp, event: Option<&Event>, say: Say<'_>) -> io::Result<()> {
+        self.opened |= Arc::make_mut(&mut self.gates).learn(self.policy, &decision);
         self.duplicates += decision.duplicates as u64;
         for (id, at) in decision.seen {
             if self.seen.insert(id.clone()) {
@@ -166,6 +196,11 @@ impl<'p> Stage<'p> {
             }));
         }
         for situation in decision.situations {
+            if situation.is_held() {
+                self.held.insert(situation.fingerprint.clone());
+            } else {
+                self.held.remove(&situation.fingerprint);
+            }
             if let Some(due) = situation.next_due() {
                 self.due.push(Reverse((due, situation.fingerprint.clone())));
             }

@@ -347,6 +347,41 @@ fn rules_that_look_back_look_back() {
     assert!(ids.contains(&&json!("more")) && !ids.contains(&&json!("same")), "{ids:?}");
 }
 
+/// While its cause is open, a consequence is not told; then it is.
+#[test]
+fn what_an_incident_holds_back_is_told_when_it_is_over() {
+    let rule = |id: &str, name: &str, end: &str| {
+        format!(
+            "[[rule]]\nid = '{id}'\ntitle = '{id}'\nseverity = 'high'\nmatch = {{ detail.eventName = ['{name}'] }}\n\
+             resolve = {{ detail.eventName = ['{end}'] }}\ngroup_by = ['key.arn']\n"
+        )
+    };
+    let mut policy =
+        rules(&[rule("loss", "DisableKey", "EnableKey"), rule("noise", "DeleteAlias", "CreateAlias")].concat());
+    let told = |policy: &Policy, end: &str| {
+        let records = [record("e1", "DisableKey", 0), record("e2", "DeleteAlias", 1), record("e3", end, 2)];
+        let (_folder, paths) = folder(&[("a.json", log(&records))]);
+        let (lines, _) = replay(&plan(policy, &paths));
+        let of = |line: &&Value| {
+            let said = ["reason", "at", "summary"].map(|name| line[name].as_str().unwrap().to_owned());
+            format!("{} {} {}", said[0], said[1].get(14..16).unwrap(), said[2].split(':').next().unwrap())
+        };
+        of_kind(&lines, "notification").iter().map(of).collect::<Vec<_>>()
+    };
+    let free = told(&policy, "EnableKey");
+    assert_eq!(free.len(), 3, "{free:?}");
+    let spec = "source = { rule = ['loss'] }\ntarget = { rule = ['noise'] }\nequal = ['key.arn']";
+    policy.inhibit = vec![toml::from_str::<crate::core::inhibit::InhibitSpec>(spec).unwrap().compile().unwrap()];
+    let held = told(&policy, "EnableKey");
+    assert_eq!(
+        held.iter().map(|line| line.get(..9).unwrap()).collect::<Vec<_>>(),
+        ["opened 00", "resolved ", "opened 02"],
+        "{held:?}"
+    );
+    assert_eq!(told(&policy, "ListKeys").len(), 1, "the cause is still open");
+    assert_eq!(told(&policy, "CreateAlias").len(), 1, "it was over before anybody had to know");
+}
+
 #[test]
 fn more_than_memory_may_hold_is_sorted_all_the_same() {
     let one = |second: i64, file: u32| Match {
