@@ -436,17 +436,16 @@ async fn latency(binary: &Path, folder: &Path) {
     tokio::time::sleep(Duration::from_millis(1500)).await;
     let (after, _) = queue.counts();
     drop(daemon);
-    let times: Vec<f64> = arrivals
-        .lock()
-        .unwrap()
-        .iter()
-        .filter_map(|(id, at)| {
-            let number = id.rsplit("ev-lat-").next()?;
-            let start = sent.iter().find(|(key, _)| key.ends_with(number)).map(|(_, start)| *start)?;
-            Some(at.duration_since(start).as_secs_f64() * 1000.0)
-        })
-        .collect();
-    assert_eq!(times.len(), EVENTS, "some did not arrive");
+    // Another incident may speak of the same event later.
+    let mut first = std::collections::HashMap::new();
+    for (id, at) in arrivals.lock().unwrap().iter() {
+        let number = id.rsplit("ev-lat-").next().unwrap();
+        if let Some((key, start)) = sent.iter().find(|(key, _)| key.ends_with(number)) {
+            first.entry(key).or_insert(at.duration_since(*start).as_secs_f64() * 1000.0);
+        }
+    }
+    assert_eq!(first.len(), EVENTS, "some did not arrive");
+    let times: Vec<f64> = first.into_values().collect();
     let (c50, c99) = (percentile(&commit, 0.5), percentile(&commit, 0.99));
     println!(
         "20 events a second, send to the sink's socket: p50 {:.2} ms (bar 2 x commit + 3 = {:.2}), p99 {:.2} ms; one durable commit: p50 {c50:.2} ms, p99 {c99:.2} ms; {:.2} requests per event (bar 1.2)",

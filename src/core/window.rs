@@ -146,6 +146,9 @@ impl WindowState {
             }
         }
         self.due = judge::next_due(self, window, bounds);
+        if let Window::Threshold { count, distinct, .. } = window {
+            self.condense(*count, distinct.is_some());
+        }
         ripe
     }
 
@@ -232,6 +235,29 @@ impl WindowState {
             let goes = surplus > 0 && again;
             surplus -= usize::from(goes);
             !goes
+        });
+    }
+
+    /// Of alerts of one instant, the threshold's number is enough to make alerts of whatever happens near it: the rest can go.
+    /// The first by their ids stay, so that the order of arrival does not matter. What harms a thousand keys in a minute is
+    /// remembered in a few marks for each second of it, not in a thousand that are read and written with each event.
+    fn condense(&mut self, count: usize, distinct: bool) {
+        let mut instant = None;
+        let mut kept: Vec<Option<String>> = vec![];
+        self.marks.retain(|mark| {
+            if instant != Some(mark.at) {
+                instant = Some(mark.at);
+                kept.clear();
+            }
+            if !mark.told {
+                return true;
+            }
+            let counts = !distinct || (mark.value.is_some() && !kept.contains(&mark.value));
+            let stays = counts && kept.len() < count;
+            if stays {
+                kept.push(mark.value.clone());
+            }
+            stays
         });
     }
 

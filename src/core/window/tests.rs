@@ -227,6 +227,37 @@ fn any_window() -> impl Strategy<Value = Window> {
 }
 
 proptest! {
+    /// Alerts of one instant are kept in a few marks only; what comes later is judged as if all were there.
+    #[test]
+    fn what_was_told_is_kept_in_few_marks(
+        count in 2..4_usize,
+        within in 1..8_i64,
+        distinct in any::<bool>(),
+        events in prop::collection::vec((0..20_i64, "[a-f]"), 0..60),
+    ) {
+        let window = burst(count, within, distinct);
+        let marks: Vec<Mark> = events.iter().enumerate().map(|(n, (s, value))| {
+            Mark { id: EventId(format!("{}", n * 7_919 % 1_000)), ..mark(Part::Match, *s, value) }
+        }).collect();
+        let now = at(100_000);
+        let mut all = WindowState::default();
+        for mark in &marks {
+            all.add(&window, mark.clone(), BOUNDS);
+        }
+        let wanted = all.ripe(&window, BOUNDS, now).len();
+        let (mut state, mut told) = (WindowState::default(), 0);
+        for mark in marks {
+            state.add(&window, mark, BOUNDS);
+            told += state.ripe(&window, BOUNDS, now).len();
+        }
+        prop_assert_eq!(told, wanted);
+        prop_assert_eq!(&state.marks, &all.marks, "what is left does not depend on the moments either");
+        for second in 0..20 {
+            let of_it = state.marks.iter().filter(|mark| mark.told && mark.at == at(second));
+            prop_assert!(of_it.count() <= count);
+        }
+    }
+
     /// Order, repetition and the moments at which one looks make no difference to what becomes an alert.
     #[test]
     fn order_does_not_matter(
