@@ -14,6 +14,7 @@ pub mod explain;
 pub mod hold;
 pub mod incident;
 pub mod inhibit;
+pub mod inspection;
 pub mod lint;
 pub mod notification;
 pub mod pattern;

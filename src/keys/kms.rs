@@ -1,30 +1,22 @@
 //! Reads from KMS: `DescribeKey`, `ListAliases` and `ListResourceTags` at once, each of which may be denied by itself.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::error::Error;
-use std::time::Duration;
 
 use aws_sdk_kms::Client;
 use aws_sdk_kms::config::http::HttpResponse;
-use aws_sdk_kms::config::retry::RetryConfig;
-use aws_sdk_kms::config::timeout::TimeoutConfig;
 use aws_sdk_kms::error::{ProvideErrorMetadata, SdkError};
 use jiff::Timestamp;
-use tokio::sync::Mutex;
 
 use super::Config;
-use crate::base::aws::{Access, AwsConfig, Failure, FailureClass, is_account, is_region, partition};
+use super::clients::Clients;
+use crate::base::aws::{Access, Failure, FailureClass, is_account, is_region, partition};
 use crate::base::telemetry;
 use crate::core::enrich::{KeyDetails, Lookup};
 use crate::core::event::KeyRef;
 
-/// One try, and all tries together, of one call. A read goes on in the background after its deadline.
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
-const CALL_TIMEOUT: Duration = Duration::from_secs(8);
+/// How often the SDK tries.
 const ATTEMPTS: u32 = 3;
-
-/// Regions times roles. Region names come from events, so their number must have a bound; made-up ones must not keep real ones out.
-const CLIENTS_MAX: usize = 64;
 
 /// Pages of aliases (100 each) and of tags (50 each); KMS allows 50 of each by default.
 const PAGES_MAX: usize = 4;
@@ -62,42 +54,36 @@ impl KeyArn {
     }
 }
 
-/// A client per region and role, made when first needed.
+/// Reads keys.
 #[derive(Debug)]
 pub(super) struct Kms {
-    config: Config,
-    access: Access,
+    clients: Clients,
     /// Accounts whose keys our own credentials may list aliases and tags of; empty where that is not known.
     home: Vec<String>,
-    clients: Mutex<HashMap<Place, Client>>,
 }
-
-/// A region, and the account whose role is taken on.
-type Place = (String, Option<String>);
 
 impl Kms {
     pub(super) fn new(config: Config, access: Access, home: Vec<String>) -> Self {
-        Self { config, access, home, clients: Mutex::default() }
+        Self { clients: Clients::new(config, access, ATTEMPTS), home }
     }
 
     /// Reads a key. `now` is when the reading begins.
     pub(super) async fn read(&self, arn: &KeyArn, now: Timestamp) -> Lookup {
-        let role = self.config.assume_role.contains_key(&arn.account);
-        let place: Place = (arn.region.clone(), role.then(|| arn.account.clone()));
-        let client = self.client(&place).await;
-        let ours = role || self.home.is_empty() || self.home.contains(&arn.account);
+        let place = self.clients.place(&arn.region, Some(&arn.account));
+        let client = self.clients.get(&place).await;
+        let config = &self.clients.config;
+        let ours = place.role.is_some() || self.home.is_empty() || self.home.contains(&arn.account);
         let (key, aliases, tags) = tokio::join!(
             describe_key(&client, &arn.text),
-            optional(self.config.aliases, ours, "list_aliases", list_aliases(&client, &arn.text)),
-            optional(self.config.tags, ours, "list_tags", list_tags(&client, &arn.text)),
+            optional(config.aliases, ours, "list_aliases", list_aliases(&client, &arn.text)),
+            optional(config.tags, ours, "list_tags", list_tags(&client, &arn.text)),
         );
         count("describe_key", key.as_ref().err());
         match key {
             Ok(key) => Lookup::Known(Box::new(details(arn, key, aliases, tags, now))),
             Err(failure) => {
                 if failure.class == FailureClass::Credentials {
-                    // The SDK would keep the credentials of a rotated file for ever.
-                    self.clients.lock().await.remove(&place);
+                    self.clients.forget(&place).await;
                 }
                 match failure {
                     Failure { code: Some(code), .. } if code == "NotFoundException" => Lookup::NotFound,
@@ -107,41 +93,6 @@ impl Kms {
                 }
             }
         }
-    }
-
-    async fn client(&self, place: &Place) -> Client {
-        let mut clients = self.clients.lock().await;
-        if let Some(client) = clients.get(place) {
-            return client.clone();
-        }
-        if clients.len() >= CLIENTS_MAX {
-            // Any will do: it is made again when it is needed.
-            let victim = clients.keys().next().cloned();
-            victim.and_then(|victim| clients.remove(&victim));
-        }
-        let (region, account) = place;
-        let aws = AwsConfig {
-            region: Some(region.clone()),
-            endpoint: self.config.endpoint.as_ref().map(|url| url.get_ref().clone()),
-            fips: self.config.fips,
-            dual_stack: self.config.dual_stack,
-            profile: self.config.profile.clone(),
-            assume_role: account.as_ref().and_then(|account| self.config.assume_role.get(account)).cloned(),
-        };
-        let shared = aws.load(&self.access).await;
-        let limits = shared
-            .timeout_config()
-            .map_or_else(TimeoutConfig::builder, TimeoutConfig::to_builder)
-            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
-            .operation_timeout(CALL_TIMEOUT);
-        let config = aws_sdk_kms::config::Builder::from(&shared)
-            .retry_config(
-                RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(Duration::from_millis(200)),
-            )
-            .timeout_config(limits.build());
-        let client = Client::from_conf(config.build());
-        clients.insert(place.clone(), client.clone());
-        client
     }
 }
 
@@ -170,16 +121,18 @@ fn details(
         origin: key.origin.map(|origin| origin.as_str().to_owned()),
         multi_region: key.multi_region,
         tags,
-        deletion_date: key
-            .deletion_date
-            .and_then(|date| date.to_millis().ok())
-            .and_then(|millis| Timestamp::from_millisecond(millis).ok()),
+        deletion_date: timestamp(key.deletion_date),
         read_at: now,
         unread,
     }
 }
 
-async fn describe_key(client: &Client, arn: &str) -> Result<aws_sdk_kms::types::KeyMetadata, Failure> {
+/// As KMS writes times, with a fraction of a second.
+pub(super) fn timestamp(date: Option<aws_sdk_kms::primitives::DateTime>) -> Option<Timestamp> {
+    date.and_then(|date| date.to_millis().ok()).and_then(|millis| Timestamp::from_millisecond(millis).ok())
+}
+
+pub(super) async fn describe_key(client: &Client, arn: &str) -> Result<aws_sdk_kms::types::KeyMetadata, Failure> {
     let answer = client.describe_key().key_id(arn).send().await.map_err(failure)?;
     answer.key_metadata.ok_or_else(|| Failure {
         class: FailureClass::Other,
@@ -241,11 +194,11 @@ async fn optional<T: Default>(
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the shape that `map_err` takes")]
-fn failure<E: ProvideErrorMetadata + Error + 'static>(error: SdkError<E, HttpResponse>) -> Failure {
+pub(super) fn failure<E: ProvideErrorMetadata + Error + 'static>(error: SdkError<E, HttpResponse>) -> Failure {
     Failure::of(&error)
 }
 
-fn count(call: &'static str, failure: Option<&Failure>) {
+pub(super) fn count(call: &'static str, failure: Option<&Failure>) {
     let outcome = match failure {
         None => "ok",
         Some(failure) if failure.code.as_deref() == Some("NotFoundException") => "not_found",
@@ -260,22 +213,4 @@ fn count(call: &'static str, failure: Option<&Failure>) {
         },
     };
     telemetry::kms_request(call, outcome);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn made_up_regions_keep_no_real_one_out() {
-        let kms = Kms::new(Config::default(), Access::unchecked(), vec![]);
-        for n in 0..CLIENTS_MAX + 2 {
-            kms.client(&(format!("xx-nowhere-{n}"), None)).await;
-        }
-        let real: Place = ("eu-central-1".to_owned(), None);
-        let client = kms.client(&real).await;
-        assert_eq!(client.config().region().map(AsRef::as_ref), Some("eu-central-1"));
-        let clients = kms.clients.lock().await;
-        assert!(clients.contains_key(&real) && clients.len() == CLIENTS_MAX, "{}", clients.len());
-    }
 }

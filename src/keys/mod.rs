@@ -1,24 +1,32 @@
-//! Port: KMS itself. Key details through a bounded, shared cache.
+//! Port: KMS itself. Key details through a bounded, shared cache; and whole inspections, paced.
 //!
 //! | file | is |
 //! |---|---|
 //! | `config` | the `[lookups]` table |
 //! | `lookups` | the cache: one read per key at a time, a deadline, bounds |
-//! | `kms` | the reads, with a client per region and role |
+//! | `kms` | the reads of a lookup |
+//! | `clients` | a client per region and role |
+//! | `inspect` | everything KMS says of a key, below its quotas |
 
+mod clients;
 mod config;
+mod inspect;
 mod kms;
 mod lookups;
 
 #[cfg(test)]
 mod tests;
 
+use std::collections::{BTreeMap, HashMap};
+
 use async_trait::async_trait;
 
 use crate::core::enrich::Lookup;
 use crate::core::event::KeyRef;
+use crate::core::inspection::{Inspection, Part, Wants};
 
 pub use config::Config;
+pub use inspect::Inspector;
 pub use lookups::Lookups;
 
 /// Tells what is known of a key. Never fails and never takes longer than its deadline: an answer that cannot be had says so.
@@ -30,6 +38,54 @@ pub trait KeyLookup: Send + Sync {
     /// Forgets what is known of a key, because an event changed it: the next [`KeyLookup::describe`] reads anew, and a
     /// read under way is repeated.
     async fn invalidate(&self, arn: &str);
+}
+
+/// One Region of one account.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Scope {
+    /// The account whose role in `[lookups.assume_role]` is taken on; without one, or without such a role, our own
+    /// credentials ask.
+    pub account: Option<String>,
+    pub region: String,
+}
+
+/// Some of a scope's keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Page {
+    /// ARNs.
+    pub keys: Vec<String>,
+    /// Where the next page begins; `None` after the last.
+    pub next: Option<String>,
+}
+
+/// A call that is not made any more for a while, because KMS does not let us.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Refusal {
+    pub region: String,
+    /// The account whose role was taken on.
+    pub account: Option<String>,
+    /// Such as `kms:ListGrants`.
+    pub permission: String,
+    pub why: String,
+}
+
+/// Looks at keys, below KMS's quotas. Never fails as a whole: each part says for itself how it ended.
+#[async_trait]
+pub trait Inspect: Send + Sync {
+    /// A page of the keys of a scope, from a marker on.
+    async fn list(&self, scope: &Scope, marker: Option<&str>) -> Part<Page>;
+
+    /// The aliases of all keys of a scope, by the bare id of the key: one request for a hundred of them.
+    async fn aliases(&self, scope: &Scope) -> Part<HashMap<String, Vec<String>>>;
+
+    /// One key.
+    async fn look(&self, scope: &Scope, arn: &str, wants: Wants) -> Inspection;
+
+    /// What is not asked any more at present.
+    fn refusals(&self) -> Vec<Refusal>;
+
+    /// Requests made so far, by call.
+    fn calls(&self) -> BTreeMap<&'static str, u64>;
 }
 
 /// Knows nothing and asks nobody: for recorded events.

@@ -26,7 +26,7 @@ pub(crate) fn is_denial(code: &str) -> bool {
 
 /// Reads the policy family from the end of the text: what stands before "because" names the caller and the key and
 /// is partly of the caller's choosing.
-fn denied_by(message: &str) -> DeniedBy {
+pub(crate) fn denied_by(message: &str) -> DeniedBy {
     let explicit = message.rsplit_once("with an explicit deny").map(|(_, cause)| cause);
     let cause = explicit.or_else(|| message.rsplit_once(" because ").map(|(_, cause)| cause)).unwrap_or_default();
     let cause = cause.to_ascii_lowercase();

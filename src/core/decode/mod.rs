@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use super::event::Event;
 use super::peek::{Paths, Peek};
 
-pub(crate) use denial::is_denial;
+pub(crate) use denial::{denied_by, is_denial};
 pub use envelope::DERIVED;
 pub use peek::PEEKED;
 pub use scan::{Glance, Scan, scan};
