@@ -72,7 +72,8 @@ pub async fn run(loaded: Loaded, parts: Parts) -> Result<(), StartError> {
     let _alone = store::hold(&config.store)?;
     let store = store::open(&config.store).await?;
     health.store_ok();
-    let lanes = lanes(&config, &clock, banner.as_deref(), None)?;
+    let context = SinkContext { clock: Arc::clone(&clock), aws: access.clone() };
+    let lanes = lanes(&config, &context, banner.as_deref(), None)?;
     let admin = if config.admin.enabled { Some(Admin::bind(config.admin.listen).await?) } else { None };
 
     let out = Arc::new(Out::default());
@@ -163,7 +164,7 @@ pub async fn run(loaded: Loaded, parts: Parts) -> Result<(), StartError> {
         running: config,
         engine: Arc::clone(&engine),
         deliver: Arc::clone(&deliver),
-        clock: Arc::clone(&clock),
+        context,
         health: Arc::clone(&health),
         banner,
     };
@@ -238,18 +239,17 @@ impl Kept<'_> {
 /// Builds every sink of a configuration, but for those that run already.
 fn lanes(
     config: &Config,
-    clock: &Arc<dyn Clock>,
+    context: &SinkContext,
     banner: Option<&str>,
     kept: Option<Kept<'_>>,
 ) -> Result<Vec<Lane>, StartError> {
-    let context = SinkContext { clock: Arc::clone(clock) };
     let mut lanes = Vec::new();
     for (name, table) in &config.sinks {
         if let Some(lane) = kept.and_then(|kept| kept.lane(name, table).cloned()) {
             lanes.push(lane);
             continue;
         }
-        let sink = table.build(&context).map_err(|error| StartError::Sink { sink: name.clone(), error })?;
+        let sink = table.build(context).map_err(|error| StartError::Sink { sink: name.clone(), error })?;
         let sink = match banner {
             Some(banner) => Arc::new(report::Bannered { sink, banner: banner.to_owned() }),
             None => sink,
@@ -313,8 +313,8 @@ mod tests {
 
     fn built(text: &str, kept: Option<Kept<'_>>) -> (Config, Vec<Lane>) {
         let config: Config = toml::from_str(text).unwrap();
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let lanes = lanes(&config, &clock, Some("played"), kept).unwrap();
+        let context = SinkContext { clock: Arc::new(SystemClock), aws: Access::unchecked() };
+        let lanes = lanes(&config, &context, Some("played"), kept).unwrap();
         (config, lanes)
     }
 

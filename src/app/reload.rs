@@ -8,7 +8,6 @@ use tokio::sync::Notify;
 
 use super::watch::Watch;
 use super::{Kept, lanes};
-use crate::base::clock::Clock;
 use crate::base::health::Health;
 use crate::base::stop::Stop;
 use crate::base::telemetry;
@@ -16,6 +15,7 @@ use crate::config::{self, Config, Loaded};
 use crate::core::decide::OwnSubject;
 use crate::deliver::{Deliver, Lane};
 use crate::engine::Engine;
+use crate::sink::SinkContext;
 
 /// Where a configuration came from.
 #[derive(Debug, Clone)]
@@ -34,7 +34,8 @@ pub(super) struct Reloader {
     pub(super) queues: Vec<String>,
     pub(super) engine: Arc<Engine>,
     pub(super) deliver: Arc<Deliver>,
-    pub(super) clock: Arc<dyn Clock>,
+    /// What sinks are built with.
+    pub(super) context: SinkContext,
     pub(super) health: Arc<Health>,
     pub(super) banner: Option<String>,
 }
@@ -75,7 +76,7 @@ impl Reloader {
             }
         };
         let kept = Kept { config: &self.running, lanes: &self.lanes };
-        let lanes = match lanes(&config, &self.clock, self.banner.as_deref(), Some(kept)) {
+        let lanes = match lanes(&config, &self.context, self.banner.as_deref(), Some(kept)) {
             Ok(lanes) => lanes,
             Err(error) => {
                 self.rejected(&error.to_string()).await;

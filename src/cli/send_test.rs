@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{ExitStatus, load, say, talk};
+use crate::base::aws::Access;
 use crate::base::clock::{Clock, SystemClock};
 use crate::config;
 use crate::sink::sample::{Sample, sample_notification};
@@ -45,7 +46,7 @@ pub(super) async fn run(args: Args) -> ExitStatus {
         return ExitStatus::NotFine;
     };
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let sink = match table.build(&SinkContext { clock: Arc::clone(&clock) }) {
+    let sink = match table.build(&SinkContext { clock: Arc::clone(&clock), aws: Access::from_environment() }) {
         Ok(sink) => sink,
         Err(error) => {
             talk(&format!("error: sink `{}`: {error}", args.sink));

@@ -13,7 +13,7 @@ use async_trait::async_trait;
 use serde::Deserialize;
 use serde_spanned::Spanned;
 
-use super::{BuildError, Character, Class, DeliveryError, Dispatch, FailReason, Receipt, Sink, SinkContext, line};
+use super::{BodyFormat, BuildError, Character, Class, DeliveryError, Dispatch, FailReason, Receipt, Sink, SinkContext};
 use crate::base::diagnostic::Problem;
 
 /// `[sinks.<name>.file]`
@@ -23,6 +23,9 @@ pub struct Config {
     /// Where to append. The folder must exist; the file is created, readable by its owner and group.
     #[schemars(with = "PathBuf")]
     pub path: Spanned<PathBuf>,
+    /// What a line holds. Default: `kmswatch`.
+    #[serde(default)]
+    pub format: BodyFormat,
 }
 
 impl Config {
@@ -38,12 +41,13 @@ impl Config {
     }
 
     pub fn build(&self, _: &SinkContext) -> Result<Arc<dyn Sink>, BuildError> {
-        Ok(Arc::new(Appender { path: self.path.get_ref().clone(), open: Arc::default() }))
+        Ok(Arc::new(Appender { path: self.path.get_ref().clone(), format: self.format, open: Arc::default() }))
     }
 }
 
 struct Appender {
     path: PathBuf,
+    format: BodyFormat,
     open: Arc<Mutex<Option<Open>>>,
 }
 
@@ -65,7 +69,7 @@ impl Sink for Appender {
     }
 
     async fn deliver(&self, dispatch: &Dispatch<'_>) -> Result<Receipt, DeliveryError> {
-        let line = line::line(dispatch);
+        let line = self.format.line(dispatch);
         self.with_file(move |path, open| append(path, open, &line)).await.map(|()| Receipt::default())
     }
 
@@ -123,7 +127,7 @@ mod tests {
     use crate::sink::sample::Sample;
 
     fn sink(path: &Path) -> Arc<dyn Sink> {
-        Config { path: Spanned::new(0..0, path.to_owned()) }.build(&kit::context()).unwrap()
+        Config { path: Spanned::new(0..0, path.to_owned()), format: BodyFormat::Kmswatch }.build(&kit::context()).unwrap()
     }
 
     #[tokio::test]
@@ -167,7 +171,7 @@ mod tests {
     #[test]
     fn a_relative_path_is_refused() {
         let mut problems = vec![];
-        Config { path: Spanned::new(3..7, "a.jsonl".into()) }.check(0..0, &mut problems);
+        Config { path: Spanned::new(3..7, "a.jsonl".into()), format: BodyFormat::Kmswatch }.check(0..0, &mut problems);
         assert_eq!(problems.len(), 1);
         assert_eq!(problems[0].span, 3..7);
     }

@@ -1,4 +1,4 @@
-//! Our own documented JSON: what webhooks, files and standard output carry unless told otherwise.
+//! Our own documented JSON: what webhooks, files, Splunk and standard output carry unless told otherwise.
 //!
 //! ```json
 //! {"type": "kmswatch.trigger", "timestamp": "2026-11-23T09:14:45Z", "data": {"id": …, "delivery": …, "kind": "trigger",
@@ -16,13 +16,6 @@ use super::text::shrink;
 /// The object for one notification.
 pub(super) fn object(d: &Dispatch<'_>) -> Value {
     json!({ "type": kind(d), "timestamp": d.notification.at, "data": data(d) })
-}
-
-/// One line, with its line break. JSON escapes line breaks inside values.
-pub(super) fn line(d: &Dispatch<'_>) -> String {
-    let mut line = object(d).to_string();
-    line.push('\n');
-    line
 }
 
 /// `kmswatch.trigger`, `kmswatch.update`, `kmswatch.resolve` or `kmswatch.notice`.

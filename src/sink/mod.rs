@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Deserializer};
 use serde_spanned::Spanned;
 
+use crate::base::aws::Access;
 use crate::base::clock::Clock;
 use crate::base::diagnostic::Problem;
 use crate::base::period::Period;
@@ -20,12 +21,16 @@ use crate::core::notification::Notification;
 pub mod http;
 pub mod sample;
 
+mod format;
 mod line;
+mod ocsf;
 mod text;
 mod words;
 
 #[cfg(test)]
 mod kit;
+
+pub use format::BodyFormat;
 
 // Adding a sink: its own file, and its name here.
 sinks! {
@@ -35,6 +40,12 @@ sinks! {
     pagerduty,
     /// Any HTTP receiver.
     webhook,
+    /// Splunk, by its HTTP Event Collector.
+    splunk,
+    /// A syslog receiver, over TLS.
+    syslog,
+    /// AWS Security Hub, by `BatchImportFindings`.
+    security_hub,
     /// One JSON object a line on standard output.
     stdout,
     /// One JSON object a line, appended to a file.
@@ -45,6 +56,8 @@ sinks! {
 #[derive(Clone)]
 pub struct SinkContext {
     pub clock: Arc<dyn Clock>,
+    /// For sinks that are AWS services.
+    pub aws: Access,
 }
 
 /// Why a sink could not be built. Holds no secret.

@@ -8,13 +8,17 @@ use serde::Deserialize;
 use tokio::io::{AsyncWrite, AsyncWriteExt, Stdout};
 use tokio::sync::Mutex;
 
-use super::{BuildError, Character, Class, DeliveryError, Dispatch, FailReason, Receipt, Sink, SinkContext, line};
+use super::{BodyFormat, BuildError, Character, Class, DeliveryError, Dispatch, FailReason, Receipt, Sink, SinkContext};
 use crate::base::diagnostic::Problem;
 
-/// `[sinks.<name>.stdout]`: nothing to set.
+/// `[sinks.<name>.stdout]`
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Config {}
+pub struct Config {
+    /// What a line holds. Default: `kmswatch`.
+    #[serde(default)]
+    pub format: BodyFormat,
+}
 
 impl Config {
     pub const MAX_PER_MINUTE: Option<u32> = None;
@@ -22,12 +26,13 @@ impl Config {
     pub fn check(&self, _: Range<usize>, _: &mut Vec<Problem>) {}
 
     pub fn build(&self, _: &SinkContext) -> Result<Arc<dyn Sink>, BuildError> {
-        Ok(Arc::new(Lines::<Stdout> { out: Mutex::new(tokio::io::stdout()) }))
+        Ok(Arc::new(Lines::<Stdout> { out: Mutex::new(tokio::io::stdout()), format: self.format }))
     }
 }
 
 struct Lines<W> {
     out: Mutex<W>,
+    format: BodyFormat,
 }
 
 #[async_trait]
@@ -41,7 +46,7 @@ impl<W: AsyncWrite + Send + Unpin> Sink for Lines<W> {
     }
 
     async fn deliver(&self, dispatch: &Dispatch<'_>) -> Result<Receipt, DeliveryError> {
-        let line = line::line(dispatch);
+        let line = self.format.line(dispatch);
         let mut out = self.out.lock().await;
         // In one piece, so that nothing else written there gets between.
         let written = async {
@@ -66,7 +71,7 @@ mod tests {
 
     #[tokio::test]
     async fn every_notification_is_one_line_of_json() {
-        let lines = Lines { out: Mutex::new(Vec::<u8>::new()) };
+        let lines = Lines { out: Mutex::new(Vec::<u8>::new()), format: BodyFormat::Kmswatch };
         for sample in Sample::ALL {
             let n = kit::sample(sample);
             lines.deliver(&kit::dispatch(&n)).await.unwrap();
@@ -87,7 +92,7 @@ mod tests {
         let (reader, writer) = tokio::io::duplex(8);
         drop(reader);
         let n = kit::sample(Sample::KeyDisabled);
-        let error = Lines { out: Mutex::new(writer) }.deliver(&kit::dispatch(&n)).await.unwrap_err();
+        let error = Lines { out: Mutex::new(writer), format: BodyFormat::Kmswatch }.deliver(&kit::dispatch(&n)).await.unwrap_err();
         assert!(matches!(error.class, Class::Retry { .. }) && error.outcome_unknown);
     }
 }

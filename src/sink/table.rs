@@ -14,7 +14,8 @@ macro_rules! sinks { ($($(#[$about:meta])* $kind:ident),+ $(,)?) => {
     #[serde(deny_unknown_fields)]
     pub struct SinkTable {
         /// At most this many notifications a minute; what is over is told as a digest by chat sinks and waits at
-        /// pagers. Default: Slack 50, PagerDuty 100, webhooks 600, files and standard output without a limit.
+        /// pagers. Default: Slack 50, PagerDuty 100, Security Hub 300, webhooks, Splunk and syslog 600, files and standard
+        /// output without a limit.
         #[serde(default)]
         #[schemars(with = "Option<u32>")]
         pub max_per_minute: Option<Spanned<u32>>,

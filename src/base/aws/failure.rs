@@ -167,6 +167,11 @@ fn chain(error: &(dyn Error + 'static)) -> String {
     texts.join(": ")
 }
 
+/// What an error says, with its causes; bounded.
+pub(super) fn told(error: &(dyn Error + 'static)) -> String {
+    bounded(&chain(error))
+}
+
 fn bounded(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(DETAIL_MAX).collect()
 }

@@ -5,6 +5,7 @@
 
 mod check;
 mod failure;
+mod sign;
 mod url;
 
 #[cfg(test)]
@@ -31,8 +32,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_spanned::Spanned;
 
-pub use check::{check_account, check_endpoint, check_region, is_account, is_region, partition};
+pub use check::{check_account, check_endpoint, check_region, dns_suffix, is_account, is_region, partition};
 pub use failure::{Failure, FailureClass, class_of, without_namespace};
+pub use sign::{Signer, Unsigned};
 pub use url::HttpUrl;
 
 /// How long a connection may take to be made.

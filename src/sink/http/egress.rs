@@ -45,7 +45,7 @@ fn ip(host: &str) -> Option<IpAddr> {
 
 /// `169.254.0.0/16` and `fe80::/10` (link-local), `fd00:ec2::254` (EC2's metadata), and the first one as IPv4-mapped
 /// (`::ffff:`), IPv4-compatible (`::`) or NAT64 (`64:ff9b::`).
-fn is_blocked(ip: IpAddr) -> bool {
+pub(in crate::sink) fn is_blocked(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => ip.is_link_local(),
         IpAddr::V6(ip) => {

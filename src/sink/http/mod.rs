@@ -20,7 +20,7 @@ mod hide;
 
 use egress::{Blocked, Resolver};
 
-pub(super) use egress::is_loopback;
+pub(super) use egress::{is_blocked, is_loopback};
 
 /// How a sink talks HTTP: the `http` table of every sink that does.
 #[derive(Debug, Clone, Default, Deserialize, schemars::JsonSchema)]

@@ -19,25 +19,6 @@ pub(super) fn own(d: &Dispatch<'_>, failed: Option<String>) -> Value {
     body
 }
 
-/// `CloudEvents` 1.0, JSON format: <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md>.
-pub(super) fn cloud_event(d: &Dispatch<'_>) -> Value {
-    let n = d.notification;
-    let mut event = json!({
-        "specversion": "1.0",
-        "id": d.idempotency_key,
-        "source": "/kmswatch",
-        "type": line::kind(d),
-        "time": n.at,
-        "datacontenttype": "application/json",
-        "data": line::data(d),
-    });
-    let subject = n.key.as_ref().and_then(|key| key.arn.as_deref()).unwrap_or(&n.incident.id);
-    if let Some(members) = event.as_object_mut() {
-        members.insert("subject".to_owned(), fit(subject, 1_000).into());
-    }
-    event
-}
-
 /// Alertmanager's webhook payload, version 4: one incident is one alert, named by its fingerprint.
 pub(super) fn alertmanager(d: &Dispatch<'_>) -> Value {
     let n = d.notification;

@@ -1,4 +1,4 @@
-//! Any HTTP receiver: our own JSON, `CloudEvents`, Alertmanager's payload or a template, signed by Standard Webhooks.
+//! Any HTTP receiver: our own JSON, `CloudEvents`, OCSF, Alertmanager's payload or a template, signed by Standard Webhooks.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -9,7 +9,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde_spanned::Spanned;
 
-use super::{BuildError, Character, Class, DeliveryError, Dispatch, FailReason, Receipt, Sink, SinkContext, http};
+use super::{BodyFormat, BuildError, Character, Class, DeliveryError, Dispatch, FailReason, Receipt, Sink, SinkContext, http};
 use crate::base::diagnostic::Problem;
 use crate::base::secret::{ExposeSecret, OpenText, Secret, SecretRef, Text};
 
@@ -73,6 +73,11 @@ pub enum Format {
     Kmswatch,
     /// A `CloudEvents` 1.0 event in structured mode.
     CloudEvents,
+    /// An OCSF Detection Finding: the incident.
+    Ocsf,
+    /// An OCSF API Activity: the call behind the notification. What is no call goes out as a Detection Finding.
+    #[serde(rename = "ocsf_activity")]
+    OcsfActivity,
     /// What Alertmanager's webhook receiver sends, version 4.
     Alertmanager,
     /// The result of `template`.
@@ -277,7 +282,11 @@ impl Webhook {
     fn body(&self, d: &Dispatch<'_>) -> (String, String) {
         let own = |failed: Option<String>| (JSON.to_owned(), body::own(d, failed).to_string());
         match (self.format, &self.template) {
-            (Format::CloudEvents, _) => ("application/cloudevents+json".to_owned(), body::cloud_event(d).to_string()),
+            (Format::CloudEvents, _) => {
+                ("application/cloudevents+json".to_owned(), BodyFormat::CloudEvents.document(d).to_string())
+            }
+            (Format::Ocsf, _) => (JSON.to_owned(), BodyFormat::Ocsf.document(d).to_string()),
+            (Format::OcsfActivity, _) => (JSON.to_owned(), BodyFormat::OcsfActivity.document(d).to_string()),
             (Format::Alertmanager, _) => (JSON.to_owned(), body::alertmanager(d).to_string()),
             (Format::Template, Some(template)) => match template.render(&body::own(d, None)) {
                 Ok(text) => (self.content_type.clone(), text),

@@ -44,7 +44,7 @@ async fn signatures_convince_another_verifier() {
     let receiver = Receiver::start([Say::status(200)]).await;
     let mut config = config(&receiver.url, "");
     config.secrets = vec![kit::secret(&old), kit::secret(&new)];
-    let sink = config.build(&SinkContext { clock: Arc::new(SystemClock) }).unwrap();
+    let sink = config.build(&SinkContext { clock: Arc::new(SystemClock), ..kit::context() }).unwrap();
     let n = kit::hostile();
     sink.deliver(&kit::dispatch(&n)).await.unwrap();
     let got = &receiver.got()[0];
