@@ -28,7 +28,7 @@ use crate::queue::Queue;
 use crate::queue::sqs::SqsQueue;
 use crate::sink::{BuildError, SinkContext, SinkTable};
 use crate::store::{self, StoreError};
-use crate::upkeep::Upkeep;
+use crate::upkeep::{Upkeep, Watched};
 
 pub use reload::Source;
 
@@ -119,11 +119,14 @@ pub async fn run(loaded: Loaded, parts: Parts) -> Result<(), StartError> {
         tracing::info!(address = %admin.address(), "health and metrics are served");
         serve.spawn(admin.serve(Arc::clone(&health), telemetry, serving.clone()));
     }
+    let watched = queues.iter().zip(config.queues.values());
+    let watched = watched.map(|(queue, table)| Watched { queue: Arc::clone(queue), limits: table.limits() });
     let mut upkeep = JoinSet::new();
     upkeep.spawn(
         Upkeep {
             engine: Arc::clone(&engine),
-            queues: queues.clone(),
+            queues: watched.collect(),
+            lookups: Arc::clone(&lookups),
             health: Arc::clone(&health),
             stop: keeping.clone(),
             retention: config.store.retention(),

@@ -1,7 +1,10 @@
 //! Loop: what has to happen although nothing happens. Timers, gauges, housekeeping, the queue's DLQ, and asking a
 //! failing store whether it works again.
 
-use std::collections::HashMap;
+mod queues;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,8 +17,11 @@ use crate::base::telemetry;
 use crate::core::decide::OwnSubject;
 use crate::core::rule::Severity;
 use crate::engine::{Engine, StoreState};
-use crate::queue::Queue;
+use crate::keys::KeyLookup;
 use crate::store::Retention;
+
+use queues::Signals;
+pub use queues::Watched;
 
 /// How often timers are looked at: repeats and ends by time are this exact.
 const TICK_EVERY: Duration = Duration::from_secs(10);
@@ -24,11 +30,9 @@ const GATES_EVERY: Duration = Duration::from_secs(5);
 /// What is held back is looked at whenever something opens, and once in so many rounds in any case.
 const HELD_ROUNDS: u32 = 12;
 const GAUGES_EVERY: Duration = Duration::from_secs(15);
-const QUEUES_EVERY: Duration = Duration::from_mins(5);
+/// One request for each queue, and one for its DLQ: two cents a month.
+const QUEUES_EVERY: Duration = Duration::from_mins(1);
 const PRUNE_EVERY: Duration = Duration::from_hours(1);
-
-/// A queue that does not say within this how it is, is asked again next time.
-const FACTS_WITHIN: Duration = Duration::from_secs(10);
 
 /// Shortest and longest pause between questions to a failing store.
 const PROBE_MIN: Duration = Duration::from_secs(1);
@@ -36,7 +40,8 @@ const PROBE_MAX: Duration = Duration::from_secs(15);
 
 pub struct Upkeep {
     pub engine: Arc<Engine>,
-    pub queues: Vec<Arc<dyn Queue>>,
+    pub queues: Vec<Watched>,
+    pub lookups: Arc<dyn KeyLookup>,
     pub health: Arc<Health>,
     pub stop: Stop,
     pub retention: Retention,
@@ -59,7 +64,7 @@ impl Upkeep {
         let mut prunes = every(PRUNE_EVERY, Duration::from_mins(1));
         let mut store = self.engine.store_state();
         store.mark_changed();
-        let mut dead_letters = HashMap::new();
+        let mut signals = Signals::default();
         loop {
             tokio::select! {
                 () = self.stop.stopped() => return,
@@ -71,7 +76,7 @@ impl Upkeep {
                 () = self.engine.gate_opened() => self.look_at_held().await,
                 _ = gates.tick() => self.gates(&mut round).await,
                 _ = gauges.tick() => self.gauges().await,
-                _ = queues.tick() => self.look_at_queues(&mut dead_letters).await,
+                _ = queues.tick() => signals.look(&self).await,
                 _ = prunes.tick() => self.prune().await,
             }
         }
@@ -148,41 +153,6 @@ impl Upkeep {
             telemetry::outbox_depth(sink, "dead", sink_stats.dead);
             let age = sink_stats.oldest.map_or(Duration::ZERO, |oldest| now.duration_since(oldest).unsigned_abs());
             telemetry::outbox_oldest(sink, age);
-        }
-    }
-
-    /// Messages in a DLQ were given up: somebody has to look. `said` holds what was last said of each queue.
-    async fn look_at_queues(&self, said: &mut HashMap<String, bool>) {
-        for queue in &self.queues {
-            let name = queue.name();
-            // Timers and a failing store wait meanwhile.
-            let messages = match tokio::time::timeout(FACTS_WITHIN, queue.facts()).await {
-                Ok(Ok(facts)) => facts.dead_letters.and_then(|letters| letters.depth.ok()),
-                Ok(Err(error)) => {
-                    tracing::debug!(queue.name = name, %error, "the queue's attributes could not be read");
-                    continue;
-                }
-                Err(_) => {
-                    tracing::debug!(queue.name = name, "the queue's attributes were not told in time");
-                    continue;
-                }
-            };
-            let Some(messages) = messages else { continue };
-            let trouble = messages > 0;
-            if said.get(name) == Some(&trouble) {
-                continue;
-            }
-            let subject = OwnSubject::DeadLetters { queue: name.to_owned() };
-            let done = if trouble {
-                let detail = format!("{messages} messages in the dead-letter queue of `{name}`");
-                self.engine.report(&subject, &detail).await;
-                true
-            } else {
-                self.engine.retract(&subject, "the dead-letter queue is empty").await
-            };
-            if done {
-                said.insert(name.to_owned(), trouble);
-            }
         }
     }
 

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 /// A receive attempt must end, either way, within so many times the long poll's wait.
@@ -39,6 +40,27 @@ struct QueueHealth {
     last_ok: Option<Instant>,
     error: Option<(Instant, String)>,
     paused: Option<String>,
+    /// Since when every receive has been answered.
+    hearing_since: Option<Instant>,
+    last_empty: Option<Instant>,
+    last_message: Option<Timestamp>,
+    /// Of the messages that came since somebody asked last, for the first time each.
+    oldest: Option<Duration>,
+    /// What is worth knowing of the queue itself.
+    note: Option<String>,
+}
+
+/// What is known of hearing from a queue; lengths are up to now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// How long every receive has been answered; `None` while receives fail or rest.
+    pub hearing_for: Option<Duration>,
+    /// How long ago the last receive was answered.
+    pub last_answer: Option<Duration>,
+    /// How long ago a receive came back empty: then nothing waited.
+    pub last_empty: Option<Duration>,
+    /// When the last message came, whatever it was.
+    pub last_message: Option<Timestamp>,
 }
 
 /// The answer to "are you well?".
@@ -58,7 +80,18 @@ impl Health {
 
     /// From now on receives of `queue` are expected to end, each within three times `wait` (at least a minute).
     pub fn watch_queue(&self, queue: &str, wait: Duration) {
-        let fresh = QueueHealth { wait, last_end: Instant::now(), last_ok: None, error: None, paused: None };
+        let fresh = QueueHealth {
+            wait,
+            last_end: Instant::now(),
+            last_ok: None,
+            error: None,
+            paused: None,
+            hearing_since: None,
+            last_empty: None,
+            last_message: None,
+            oldest: None,
+            note: None,
+        };
         self.state().queues.insert(queue.to_owned(), fresh);
     }
 
@@ -76,8 +109,10 @@ impl Health {
                 None => {
                     queue.last_ok = Some(now);
                     queue.error = None;
+                    queue.hearing_since.get_or_insert(now);
                 }
                 Some(class) => {
+                    queue.hearing_since = None;
                     let since = queue.error.as_ref().map_or(now, |(since, _)| *since);
                     queue.error = Some((since, class.to_owned()));
                 }
@@ -91,6 +126,45 @@ impl Health {
         if let Some(queue) = self.state().queues.get_mut(queue) {
             queue.last_end = Instant::now();
             queue.paused = Some(why.to_owned());
+            queue.hearing_since = None;
+        }
+    }
+
+    /// A receive was answered with so many messages, the last of them now. `oldest` is the age of the oldest that came for the first
+    /// time: one that comes again has waited for something else than for us.
+    pub fn messages_came(&self, queue: &str, messages: usize, oldest: Option<Duration>, now: Timestamp) {
+        if let Some(queue) = self.state().queues.get_mut(queue) {
+            if messages == 0 {
+                queue.last_empty = Some(Instant::now());
+            } else {
+                queue.last_message = Some(now);
+            }
+            queue.oldest = queue.oldest.max(oldest);
+        }
+    }
+
+    /// Age of the oldest message that has come since this was asked last.
+    pub fn take_oldest(&self, queue: &str) -> Option<Duration> {
+        self.state().queues.get_mut(queue)?.oldest.take()
+    }
+
+    /// How we hear from a queue.
+    pub fn heard(&self, queue: &str) -> Heard {
+        let state = self.state();
+        let Some(queue) = state.queues.get(queue) else { return Heard::default() };
+        let ago = |at: Option<Instant>| at.map(|at| at.elapsed());
+        Heard {
+            hearing_for: ago(queue.hearing_since),
+            last_answer: ago(queue.last_ok),
+            last_empty: ago(queue.last_empty),
+            last_message: queue.last_message,
+        }
+    }
+
+    /// Says what is worth knowing of a queue itself, or takes it back.
+    pub fn note_queue(&self, queue: &str, note: Option<String>) {
+        if let Some(queue) = self.state().queues.get_mut(queue) {
+            queue.note = note;
         }
     }
 
@@ -171,6 +245,8 @@ impl Health {
         }
         let mut notes: Vec<String> =
             state.sinks.iter().map(|(name, reason)| format!("sink {name} is failing: {reason}")).collect();
+        let of_queues = state.queues.iter().filter_map(|(name, queue)| Some((name, queue.note.as_ref()?)));
+        notes.extend(of_queues.map(|(name, note)| format!("queue {name}: {note}")));
         if let Some(why) = &state.reload_failed {
             notes.push(format!("the last reload failed, the earlier configuration is in force: {why}"));
         }
@@ -232,6 +308,38 @@ mod tests {
         assert_eq!(health.ready().reasons, ["queue prod: cannot receive for 60 s: access_denied"]);
         health.receive_ended("prod", None);
         assert!(health.ready().ok);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_knows_how_we_hear_from_a_queue() {
+        let health = healthy();
+        let (minute, at) = (Duration::from_mins(1), Timestamp::UNIX_EPOCH);
+        tokio::time::advance(minute).await;
+        health.receive_ended("prod", None);
+        health.messages_came("prod", 2, Some(minute), at);
+        health.messages_came("prod", 1, None, at);
+        health.messages_came("prod", 0, None, at);
+        tokio::time::advance(minute).await;
+        let heard = health.heard("prod");
+        assert_eq!((heard.hearing_for, heard.last_answer), (Some(minute * 2), Some(minute)));
+        assert_eq!((heard.last_empty, heard.last_message), (Some(minute), Some(at)));
+        assert_eq!((health.take_oldest("prod"), health.take_oldest("prod")), (Some(minute), None));
+        for interrupt in [
+            |health: &Health| health.receive_ended("prod", Some("network")),
+            |health: &Health| {
+                health.receive_paused("prod", "disk_full");
+            },
+        ] {
+            interrupt(&health);
+            assert_eq!(health.heard("prod").hearing_for, None);
+            health.receive_ended("prod", None);
+            assert_eq!(health.heard("prod").hearing_for, Some(Duration::ZERO));
+        }
+        assert_eq!(health.heard("other"), Heard::default());
+        health.note_queue("prod", Some("its key is watched".to_owned()));
+        assert_eq!(health.ready().notes, ["queue prod: its key is watched"]);
+        health.note_queue("prod", None);
+        assert!(health.ready().notes.is_empty());
     }
 
     #[tokio::test(start_paused = true)]

@@ -86,6 +86,10 @@ metrics_table! {
     EVENT_LAG = Histogram(SLOW), Some(Unit::Seconds), "kmswatch_event_lag_seconds", [], "From the time an event happened to the time we received it.";
     RECEIVE_ERRORS = Counter, None, "kmswatch_receive_errors_total", ["queue", "class"], "Receive attempts that failed, by the class of the error.";
     LAST_RECEIVE = Gauge, Some(Unit::Seconds), "kmswatch_last_receive_timestamp_seconds", ["queue"], "When a receive last succeeded, empty answers included (Unix time).";
+    QUEUE_OLDEST = Gauge, Some(Unit::Seconds), "kmswatch_queue_oldest_message_seconds", ["queue"], "Age of the oldest message that was received for the first time within the last minute, as it was received; 0 when nothing waits.";
+    QUEUE_WAITING = Gauge, None, "kmswatch_queue_waiting_messages", ["queue"], "Messages that wait in the queue, about.";
+    QUEUE_IN_FLIGHT = Gauge, None, "kmswatch_queue_in_flight_messages", ["queue"], "Messages in flight, about; near 120,000 (20,000 of a FIFO queue) the queue hands out no more.";
+    QUEUE_DEAD = Gauge, None, "kmswatch_queue_dead_letters", ["queue"], "Messages in the queue's dead-letter queue, about.";
     LAST_EVENT = Gauge, Some(Unit::Seconds), "kmswatch_last_event_timestamp_seconds", [], "When the newest event seen happened (Unix time).";
     LOOKUPS = Counter, None, "kmswatch_lookups_total", ["result"], "Lookups of key details in AWS KMS.";
     STORE_ERRORS = Counter, None, "kmswatch_store_errors_total", ["kind"], "Store calls that failed.";
@@ -254,6 +258,19 @@ pub fn receive_error(queue: &str, class: &str) {
 
 pub fn last_receive(queue: &str, at: jiff::Timestamp) {
     set(&LAST_RECEIVE, &[queue], at.as_duration().as_secs_f64());
+}
+
+pub fn queue_oldest(queue: &str, age: Duration) {
+    set(&QUEUE_OLDEST, &[queue], age.as_secs_f64());
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float; counts stay far below 2^53")]
+pub fn queue_depth(queue: &str, waiting: Option<u64>, in_flight: Option<u64>, dead: Option<u64>) {
+    for (metric, messages) in [(&QUEUE_WAITING, waiting), (&QUEUE_IN_FLIGHT, in_flight), (&QUEUE_DEAD, dead)] {
+        if let Some(messages) = messages {
+            set(metric, &[queue], messages as f64);
+        }
+    }
 }
 
 pub fn last_event(at: jiff::Timestamp) {

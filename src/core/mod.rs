@@ -24,6 +24,7 @@ pub mod reroute;
 pub mod route;
 pub mod rule;
 pub mod ruletest;
+pub mod signals;
 pub mod silence;
 pub mod window;
 pub mod world;

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
 use tokio_util::task::TaskTracker;
 
 use crate::base::health::Health;
@@ -63,6 +64,13 @@ impl Default for Settings {
     }
 }
 
+/// Age of the oldest message that comes for the first time.
+fn oldest(messages: &[Message], now: Timestamp) -> Option<Duration> {
+    let sent = messages.iter().filter(|message| message.receive_count == 1).filter_map(|message| message.sent_at);
+    // The queue's clock may be ahead of ours.
+    sent.min().map(|sent| now.duration_since(sent).max(SignedDuration::ZERO).unsigned_abs())
+}
+
 /// Longest batch SQS hands out.
 const BATCH_MAX: usize = 10;
 
@@ -105,7 +113,9 @@ impl Polls {
                 Ok(messages) => {
                     self.ingest.health.receive_ended(name, None);
                     telemetry::received(name, messages.len() as u64);
-                    telemetry::last_receive(name, self.ingest.engine.now());
+                    let now = self.ingest.engine.now();
+                    telemetry::last_receive(name, now);
+                    self.ingest.health.messages_came(name, messages.len(), oldest(&messages, now), now);
                     self.hearing.heard(&self.ingest.engine).await;
                     if messages.len() >= BATCH_MAX {
                         self.grow();

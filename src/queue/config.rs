@@ -11,10 +11,14 @@ use crate::base::aws::{AssumeRole, AwsConfig, HttpUrl, check_account, check_endp
 use crate::base::diagnostic::Problem;
 use crate::base::period::Period;
 use crate::core::lint::Delivers;
+use crate::core::signals::{IN_FLIGHT_LIMIT, IN_FLIGHT_LIMIT_FIFO, Limits};
 
 /// SQS's limits: the longest long poll, the longest invisibility.
 const WAIT_MAX: Duration = Duration::from_secs(20);
 const VISIBILITY_MAX: Duration = Duration::from_hours(12);
+
+/// SQS keeps no message longer.
+const RETENTION_MAX: Duration = Duration::from_hours(14 * 24);
 
 /// A message is in hand while it is decoded, looked up and stored: less than this, and a slow disk makes doubles.
 const VISIBILITY_MIN: Duration = Duration::from_secs(10);
@@ -69,6 +73,16 @@ pub struct Config {
     #[serde(default = "default_polls_max")]
     #[schemars(with = "u32", default = "shown_polls_max", range(min = 1, max = 32))]
     pub polls_max: Spanned<u32>,
+    /// When messages are older than this as they are received, twice in a row, the sinks are told that kmswatch falls behind. 1 minute to
+    /// 14 days.
+    #[serde(default = "default_behind_after")]
+    #[schemars(with = "Period", default = "shown_behind_after")]
+    pub behind_after: Spanned<Period>,
+    /// When so many messages are in flight, the sinks are told: near 120,000 (20,000 of a FIFO queue) SQS hands out no more and
+    /// gives no error. Without it: five sixths of that.
+    #[serde(default)]
+    #[schemars(with = "Option<u32>", range(min = 100, max = 120_000))]
+    pub in_flight_warn: Option<Spanned<u32>>,
     /// What the EventBridge rule before this queue delivers: `lean` or `full`, as the CloudFormation template calls its two
     /// patterns; `writes` for a rule in the plain state `ENABLED`, which leaves out read-only calls; or the rule's own event
     /// pattern. Only `check` reads it, to find rules that never hear of what they ask for.
@@ -86,6 +100,14 @@ fn default_wait() -> Spanned<Period> {
 
 fn default_polls_max() -> Spanned<u32> {
     Spanned::new(0..0, 4)
+}
+
+fn default_behind_after() -> Spanned<Period> {
+    Spanned::new(0..0, Period::from_secs(15 * 60))
+}
+
+fn shown_behind_after() -> &'static str {
+    "15m"
 }
 
 fn shown_visibility() -> &'static str {
@@ -116,6 +138,8 @@ impl Config {
             visibility: default_visibility(),
             wait: default_wait(),
             polls_max: default_polls_max(),
+            behind_after: default_behind_after(),
+            in_flight_warn: None,
             delivers: None,
         }
     }
@@ -173,6 +197,22 @@ impl Config {
         let from_url =
             || self.url.as_ref().and_then(|url| UrlParts::read(url.get_ref())).and_then(|parts| parts.account);
         self.account.as_ref().map(|account| account.get_ref().clone()).or_else(from_url)
+    }
+
+    /// From where on the queue's numbers are trouble.
+    pub fn limits(&self) -> Limits {
+        let sixths = self.in_flight_limit() * 5 / 6;
+        Limits {
+            behind_after: self.behind_after.get_ref().signed(),
+            in_flight: self.in_flight_warn.as_ref().map_or(sixths, |many| u64::from(*many.get_ref())),
+        }
+    }
+
+    /// So many messages SQS lets be in flight.
+    fn in_flight_limit(&self) -> u64 {
+        let place = self.url.as_ref().or(self.name.as_ref());
+        let fifo = place.is_some_and(|place| place.get_ref().rsplit('.').next() == Some("fifo"));
+        if fifo { IN_FLIGHT_LIMIT_FIFO } else { IN_FLIGHT_LIMIT }
     }
 
     fn check_url(&self, url: &Spanned<String>, problems: &mut Vec<Problem>) {
@@ -268,6 +308,25 @@ impl Config {
                 .hint("leave it at 60 s unless messages must come back sooner after a crash"),
             );
         }
+        let behind = self.behind_after.get_ref().unsigned();
+        if !(Duration::from_mins(1)..=RETENTION_MAX).contains(&behind) {
+            problems.push(
+                Problem::error(
+                    self.behind_after.span(),
+                    format!("`behind_after` is {}, outside 1 min to 14 days", self.behind_after.get_ref()),
+                )
+                .hint("15 minutes: a message usually waits for a second at most"),
+            );
+        }
+        let limit = self.in_flight_limit();
+        if let Some(many) =
+            self.in_flight_warn.as_ref().filter(|many| !(100..=limit).contains(&u64::from(*many.get_ref())))
+        {
+            problems.push(
+                Problem::error(many.span(), format!("`in_flight_warn` is {}, outside 100 to {limit}", many.get_ref()))
+                    .hint("leave some room below the limit; without this key it is five sixths of it"),
+            );
+        }
         if !(1..=32).contains(self.polls_max.get_ref()) {
             problems.push(
                 Problem::error(
@@ -348,6 +407,13 @@ mod tests {
             (format!("{url}visibility = \"13h\""), "outside 10 s to 12 h"),
             (format!("{url}visibility = \"15s\""), "below 30 s"),
             (format!("{url}polls_max = 0"), "outside 1 to 32"),
+            (format!("{url}behind_after = \"5s\""), "`behind_after` is 5s"),
+            (format!("{url}in_flight_warn = 200000"), "outside 100 to 120000"),
+            (
+                "url = \"https://sqs.eu-central-1.amazonaws.com/111122223333/q.fifo\"\nin_flight_warn = 30000"
+                    .to_owned(),
+                "outside 100 to 20000",
+            ),
             (format!("{url}assume_role = {{ role_arn = \"kmswatch\" }}"), "is not the ARN of a role"),
         ] {
             let found = problems(&toml);
@@ -357,6 +423,13 @@ mod tests {
                 "{toml}: no place in {found:?}"
             );
         }
+    }
+
+    #[test]
+    fn a_fifo_queue_has_fewer_in_flight() {
+        let limit = |url: &str| Config::at(url).limits().in_flight;
+        assert_eq!(limit("https://sqs.eu-central-1.amazonaws.com/111122223333/q"), 100_000);
+        assert_eq!(limit("https://sqs.eu-central-1.amazonaws.com/111122223333/q.fifo"), 16_666);
     }
 
     #[test]

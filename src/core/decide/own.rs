@@ -26,6 +26,12 @@ pub enum OwnSubject {
     Undecodable { queue: String },
     /// The queue's DLQ holds messages.
     DeadLetters { queue: String },
+    /// Messages are old when they are received.
+    Behind { queue: String },
+    /// So many messages are in flight that the queue may stop handing them out.
+    InFlight { queue: String },
+    /// The key that encrypts the queue is in danger.
+    QueueKey { queue: String },
     /// A sink has been failing for a while.
     SinkFailing { sink: String },
     /// The store cannot commit.
@@ -59,6 +65,27 @@ impl OwnSubject {
                 Severity::Medium,
                 "Messages were given up after several attempts; what they say was not told.",
                 "Look at them, mend the cause, and start a redrive to the main queue.",
+            ),
+            Self::Behind { .. } => (
+                "behind",
+                "kmswatch falls behind its queue",
+                Severity::High,
+                "More comes into the queue than is worked off: what happens to the keys now is told late.",
+                "Look for a slow store or slow look-ups, raise `polls_max`, or let the EventBridge rule deliver less (`lean`).",
+            ),
+            Self::InFlight { .. } => (
+                "in-flight",
+                "A queue is about to stop handing out messages",
+                Severity::High,
+                "SQS lets about 120,000 messages be in flight (20,000 of a FIFO queue). Beyond it receives come back empty, without an error.",
+                "Find out who else receives from this queue and does not delete; messages come back when their visibility ends.",
+            ),
+            Self::QueueKey { .. } => (
+                "queue-key",
+                "The key that encrypts a queue is in danger",
+                Severity::Critical,
+                "Without its key the queue takes nothing from EventBridge and hands nothing out: kmswatch goes deaf.",
+                "Make the key usable again now; then encrypt the queue with SSE-SQS, which needs no key of yours.",
             ),
             Self::SinkFailing { .. } => (
                 "sink-failing",
@@ -124,7 +151,12 @@ impl OwnSubject {
     /// What tells incidents of one kind apart: the queue or the sink.
     fn part(&self) -> Option<(&'static str, &str)> {
         match self {
-            Self::Deaf { queue } | Self::Undecodable { queue } | Self::DeadLetters { queue } => Some(("queue", queue)),
+            Self::Deaf { queue }
+            | Self::Undecodable { queue }
+            | Self::DeadLetters { queue }
+            | Self::Behind { queue }
+            | Self::InFlight { queue }
+            | Self::QueueKey { queue } => Some(("queue", queue)),
             Self::SinkFailing { sink } => Some(("sink", sink)),
             Self::StoreFailing | Self::StateDamaged | Self::ConfigRejected => None,
         }
