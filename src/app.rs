@@ -1,5 +1,7 @@
 //! Wiring, in one straight line: builds the parts, starts the loops in order, and stops them in reverse, bounded.
 
+#[cfg(test)]
+mod canary_tests;
 mod reload;
 mod report;
 mod watch;
@@ -16,14 +18,16 @@ use crate::base::aws::Access;
 use crate::base::clock::Clock;
 use crate::base::health::Health;
 use crate::base::stop::Stop;
-use crate::base::telemetry::Telemetry;
+use crate::base::telemetry::{self, Telemetry};
+use crate::canary::Canaries;
 use crate::config::{Config, Loaded};
+use crate::core::canary::Canary;
 use crate::core::decide::Decision;
 use crate::core::notification::Notification;
 use crate::deliver::{self, Deliver, Lane, LaneConfig};
 use crate::engine::{Engine, Post};
 use crate::ingest::{self, Delivered, Ingest};
-use crate::keys::{KeyLookup, Lookups};
+use crate::keys::{CanaryCaller, KeyLookup, Lookups};
 use crate::queue::Queue;
 use crate::queue::sqs::SqsQueue;
 use crate::sink::{BuildError, SinkContext, SinkTable};
@@ -112,6 +116,22 @@ pub async fn run(loaded: Loaded, parts: Parts) -> Result<(), StartError> {
         queues.push(Arc::new(queue));
     }
 
+    let canaries = Canaries {
+        engine: Arc::clone(&engine),
+        caller: Arc::new(CanaryCaller::new(&config.canaries, &config.lookups, &access)),
+        health: Arc::clone(&health),
+        stop: keeping.clone(),
+        all: canaries(&config),
+    };
+    canaries.load().await;
+    for name in config.queues.keys() {
+        let proofs = config.canaries.values().filter(|canary| canary.queue.get_ref() == name).count();
+        telemetry::queue_proven(name, false);
+        if proofs == 0 {
+            tracing::warn!(queue.name = %name, "no canary comes back through this queue: that its events reach it is unproven");
+        }
+    }
+
     let mut serve = JoinSet::new();
     let (samples, keep_up) = (telemetry.clone(), serving.clone());
     serve.spawn(async move { samples.keep_up(&keep_up).await });
@@ -133,6 +153,7 @@ pub async fn run(loaded: Loaded, parts: Parts) -> Result<(), StartError> {
         }
         .run(),
     );
+    upkeep.spawn(canaries.run());
     let mut ingests = JoinSet::new();
     for (queue, queue_config) in queues.iter().zip(config.queues.values()) {
         let delivered = (!store.durable()).then(|| Arc::clone(&out) as Arc<dyn Delivered>);
@@ -164,6 +185,7 @@ pub async fn run(loaded: Loaded, parts: Parts) -> Result<(), StartError> {
         source,
         lanes,
         queues: config.queues.keys().cloned().collect(),
+        canaries: config.canaries.keys().cloned().collect(),
         running: config,
         engine: Arc::clone(&engine),
         deliver: Arc::clone(&deliver),
@@ -212,6 +234,15 @@ async fn bounded(name: &str, limit: Duration, tasks: &mut JoinSet<()>) {
         tracing::warn!("{name} did not end in time; what was in hand comes again");
         tasks.abort_all();
     }
+}
+
+/// All canaries, each with the visibility of its queue.
+fn canaries(config: &Config) -> Vec<(Canary, Duration)> {
+    let visibility = |canary: &Canary| {
+        let queue = config.queues.get(&canary.queue);
+        queue.map_or(Duration::ZERO, |queue| queue.visibility.get_ref().unsigned())
+    };
+    config.canaries().into_iter().map(|canary| (canary.clone(), visibility(&canary))).collect()
 }
 
 fn deliver_settings(config: &Config) -> deliver::Settings {

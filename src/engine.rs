@@ -1,6 +1,7 @@
 //! The one door to the store for everything that decides: runs the pure core inside the store's transaction, logs and
 //! counts what came of it, wakes the delivery lanes, and knows whether the store works.
 
+mod canaries;
 mod gates;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,8 @@ use crate::core::incident::{Situation, State};
 use crate::core::notification::Notification;
 use crate::store::{Store, StoreError, StoreErrorKind};
 
+pub use canaries::Canaries;
+
 /// How many open situations are gone through at once when the rules change.
 const ADOPT_PAGE: usize = 200;
 
@@ -32,6 +35,7 @@ pub struct Engine {
     gates: ArcSwap<Gates>,
     /// Told when something that held notifications back may do so no longer.
     opened: Notify,
+    canaries: Canaries,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     store_state: watch::Sender<StoreState>,
@@ -63,6 +67,7 @@ impl Engine {
             policy: ArcSwap::new(policy),
             gates: ArcSwap::default(),
             opened: Notify::new(),
+            canaries: Canaries::new(Arc::clone(&store)),
             store,
             clock,
             store_state: watch::Sender::new(StoreState::Works),
@@ -72,6 +77,10 @@ impl Engine {
     /// The policy in force now.
     pub fn policy(&self) -> Arc<Policy> {
         self.policy.load_full()
+    }
+
+    pub fn canaries(&self) -> &Canaries {
+        &self.canaries
     }
 
     pub fn store(&self) -> &Arc<dyn Store> {

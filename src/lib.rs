@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | 6 | [`cli`] | doors a person opens: one file per command |
 //! | 5 | [`app`] | wiring: builds the parts, starts the loops in order, stops them in reverse |
-//! | 4 | [`ingest`] [`deliver`] [`upkeep`] [`admin`] | the four loops |
+//! | 4 | [`ingest`] [`deliver`] [`upkeep`] [`admin`] [`canary`] | the loops |
 //! | 4 | [`replay`] | recorded events through the same engine |
 //! | 3 | [`config`] [`engine`] | composes the parts' own `Config`s; the one door to the store for whatever decides |
 //! | 2 | [`queue`] [`store`] [`sink`] [`keys`] [`localsqs`] [`archive`] [`sigma`] | ports to the world, and to rules of others; none knows another |
@@ -18,6 +18,7 @@ pub mod admin;
 pub mod app;
 pub mod archive;
 pub mod base;
+pub mod canary;
 pub mod cli;
 pub mod config;
 pub mod core;

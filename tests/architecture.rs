@@ -11,7 +11,7 @@ const FLOORS: &[&[&str]] = &[
     &["core"],
     &["queue", "store", "sink", "keys", "pipeline", "localsqs", "archive", "sigma"],
     &["config", "engine"],
-    &["ingest", "deliver", "upkeep", "admin", "replay"],
+    &["ingest", "deliver", "upkeep", "admin", "canary", "heartbeat", "replay"],
     &["app"],
     &["cli"],
 ];

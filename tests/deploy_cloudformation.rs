@@ -117,6 +117,7 @@ async fn full_delivers_everything_of_kms_and_what_touches_the_pipeline() {
     let outputs = deployed.json(&["cloudformation", "describe-stacks", "--stack-name", "kmswatch"]).to_string();
     assert!(!outputs.contains("RoleArn"), "no role unless asked for");
     assert!(!outputs.contains("LookUpKeys"), "no look-ups when they are not wanted");
+    assert!(!outputs.contains("Canary"), "no canary unless asked for");
 }
 
 fn sorted(mut names: Vec<String>) -> Vec<String> {
@@ -186,6 +187,7 @@ fn the_daemon_may_do_what_it_needs_and_no_more() {
         "kms:DescribeKey",
         "kms:ListAliases",
         "kms:ListResourceTags",
+        "kms:TagResource",
         "sqs:ChangeMessageVisibility",
         "sqs:DeleteMessage",
         "sqs:GetQueueAttributes",
@@ -193,6 +195,11 @@ fn the_daemon_may_do_what_it_needs_and_no_more() {
     ];
     assert_eq!(actions, expected);
     assert!(!policy.contains("iam:") && !policy.contains("sts:"), "{policy}");
+    let canary = &resources["CallCanary"]["Properties"]["PolicyDocument"]["Statement"][0];
+    assert_eq!(canary["Resource"], json!({"Fn::GetAtt": ["CanaryKey", "Arn"]}), "its own key, and no other");
+    let tag = kmswatch::core::canary::TAG;
+    assert_eq!(canary["Condition"], json!({"ForAllValues:StringEquals": {"aws:TagKeys": [tag]}}));
+    assert_eq!(resources["CallCanary"]["Condition"], "HasCanary");
     let read = &resources["ReadQueue"]["Properties"]["PolicyDocument"]["Statement"];
     let queues = json!([{"Fn::GetAtt": ["Queue", "Arn"]}, {"Fn::GetAtt": ["UndeliveredQueue", "Arn"]}]);
     assert_eq!(read[0]["Resource"], queues, "what EventBridge could not deliver can be read, too");
@@ -202,9 +209,14 @@ fn the_daemon_may_do_what_it_needs_and_no_more() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_machine_gets_the_role_by_a_profile() {
     let Some(venv) = venv("deploying the template for a machine") else { return };
-    let deployed = Stack::deploy(venv, &[("RoleFor", "ec2")]);
+    let deployed = Stack::deploy(venv, &[("RoleFor", "ec2"), ("Canary", "yes")]);
     let arn = deployed.output("InstanceProfileArn");
     let name = arn.rsplit('/').next().unwrap();
     let profile = deployed.json(&["iam", "get-instance-profile", "--instance-profile-name", name]);
     assert_eq!(profile["InstanceProfile"]["Roles"][0]["Arn"], deployed.output("RoleArn"));
+    let role = profile["InstanceProfile"]["Roles"][0]["RoleName"].as_str().unwrap();
+    let attached = deployed.json(&["iam", "list-attached-role-policies", "--role-name", role]).to_string();
+    assert!(attached.contains(&deployed.output("CallCanaryPolicyArn")), "{attached}");
+    let key = deployed.json(&["kms", "describe-key", "--key-id", &deployed.output("CanaryKeyArn")]);
+    assert_eq!(key["KeyMetadata"]["Enabled"], true);
 }

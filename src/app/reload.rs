@@ -32,6 +32,8 @@ pub(super) struct Reloader {
     pub(super) lanes: Vec<Lane>,
     /// Names of the queues that this life of the daemon receives from.
     pub(super) queues: Vec<String>,
+    /// Names of the canaries that it calls.
+    pub(super) canaries: Vec<String>,
     pub(super) engine: Arc<Engine>,
     pub(super) deliver: Arc<Deliver>,
     /// What sinks are built with.
@@ -91,6 +93,7 @@ impl Reloader {
         self.lanes = lanes;
         // What is received from changes at the next start only; until then those queues may be in trouble.
         policy.queues.clone_from(&self.queues);
+        policy.canaries.clone_from(&self.canaries);
         if let Err(error) = self.engine.adopt(policy).await {
             tracing::error!(%error, "the new rules are in force, but open incidents could not be gone through");
         }
@@ -126,6 +129,7 @@ impl Reloader {
         let parts = [
             ("queues", format!("{:?}", old.queues) != format!("{:?}", new.queues)),
             ("store", format!("{:?}", old.store) != format!("{:?}", new.store)),
+            ("canaries", format!("{:?}", old.canaries) != format!("{:?}", new.canaries)),
             ("lookups", format!("{:?}", old.lookups) != format!("{:?}", new.lookups)),
             ("admin", format!("{:?}", old.admin) != format!("{:?}", new.admin)),
             ("log", format!("{:?}", old.log) != format!("{:?}", new.log)),

@@ -27,6 +27,7 @@ pub struct Health(Mutex<State>);
 struct State {
     queues: BTreeMap<String, QueueHealth>,
     sinks: BTreeMap<String, String>,
+    canaries: BTreeMap<String, CanaryHealth>,
     store: Option<Result<(), String>>,
     config_loaded: bool,
     reload_failed: Option<String>,
@@ -61,6 +62,23 @@ pub struct Heard {
     pub last_empty: Option<Duration>,
     /// When the last message came, whatever it was.
     pub last_message: Option<Timestamp>,
+}
+
+#[derive(Debug)]
+struct CanaryHealth {
+    queue: String,
+    proof: Proof,
+}
+
+/// What a canary proves now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Proof {
+    /// Nothing: no call has come back yet, or not lately.
+    None,
+    /// Events come.
+    Well,
+    /// They do not, for this reason.
+    Blind(String),
 }
 
 /// The answer to "are you well?".
@@ -201,6 +219,18 @@ impl Health {
         self.state().sinks.remove(sink);
     }
 
+    /// What a canary of a queue proves from now on.
+    pub fn canary(&self, canary: &str, queue: &str, proof: Proof) {
+        self.state().canaries.insert(canary.to_owned(), CanaryHealth { queue: queue.to_owned(), proof });
+    }
+
+    /// Whether a queue has a canary, and all it has come back.
+    pub fn proven(&self, queue: &str) -> bool {
+        let state = self.state();
+        let mut of_queue = state.canaries.values().filter(|canary| canary.queue == queue).peekable();
+        of_queue.peek().is_some() && of_queue.all(|canary| canary.proof == Proof::Well)
+    }
+
     pub fn stopping(&self) {
         self.state().stopping = true;
     }
@@ -216,7 +246,8 @@ impl Health {
         Report::new(reasons.collect(), vec![])
     }
 
-    /// Fails when events do not get in or are not kept. Failing sinks are named only: events are safe in the outbox.
+    /// Fails when events do not get in or are not kept. Failing sinks are named only: events are safe in the outbox. So is what no
+    /// canary proves.
     pub fn ready(&self) -> Report {
         let state = self.state();
         let mut reasons = vec![];
@@ -243,10 +274,23 @@ impl Health {
                 reasons.push(format!("queue {name}: nothing received yet"));
             }
         }
+        for (name, canary) in &state.canaries {
+            if let Proof::Blind(why) = &canary.proof {
+                reasons.push(format!("canary {name}: {why}"));
+            }
+        }
         let mut notes: Vec<String> =
             state.sinks.iter().map(|(name, reason)| format!("sink {name} is failing: {reason}")).collect();
         let of_queues = state.queues.iter().filter_map(|(name, queue)| Some((name, queue.note.as_ref()?)));
         notes.extend(of_queues.map(|(name, note)| format!("queue {name}: {note}")));
+        for name in state.queues.keys().filter(|name| state.canaries.values().all(|canary| canary.queue != **name)) {
+            notes.push(format!("queue {name}: unproven, it has no canary"));
+        }
+        let silent = state.canaries.iter().filter(|(_, canary)| canary.proof == Proof::None);
+        notes
+            .extend(silent.map(|(name, canary)| {
+                format!("queue {}: unproven, canary {name} has not come back yet", canary.queue)
+            }));
         if let Some(why) = &state.reload_failed {
             notes.push(format!("the last reload failed, the earlier configuration is in force: {why}"));
         }
@@ -275,7 +319,22 @@ mod tests {
         health.store_ok();
         health.watch_queue("prod", Duration::from_secs(20));
         health.receive_ended("prod", None);
+        health.canary("main", "prod", Proof::Well);
         health
+    }
+
+    #[test]
+    fn what_no_canary_proves_is_named() {
+        let health = healthy();
+        assert!(health.proven("prod") && health.ready().ok);
+        health.canary("second", "prod", Proof::None);
+        assert!(!health.proven("prod"));
+        assert_eq!(health.ready().notes, ["queue prod: unproven, canary second has not come back yet"]);
+        health.canary("second", "prod", Proof::Blind("nothing came".to_owned()));
+        assert_eq!(health.ready().reasons, ["canary second: nothing came"]);
+        health.watch_queue("dev", Duration::from_secs(20));
+        assert!(!health.proven("dev"));
+        assert!(health.ready().notes.contains(&"queue dev: unproven, it has no canary".to_owned()));
     }
 
     #[tokio::test(start_paused = true)]

@@ -90,6 +90,11 @@ metrics_table! {
     QUEUE_WAITING = Gauge, None, "kmswatch_queue_waiting_messages", ["queue"], "Messages that wait in the queue, about.";
     QUEUE_IN_FLIGHT = Gauge, None, "kmswatch_queue_in_flight_messages", ["queue"], "Messages in flight, about; near 120,000 (20,000 of a FIFO queue) the queue hands out no more.";
     QUEUE_DEAD = Gauge, None, "kmswatch_queue_dead_letters", ["queue"], "Messages in the queue's dead-letter queue, about.";
+    CANARY_CALLS = Counter, None, "kmswatch_canary_calls_total", ["canary", "outcome"], "Calls that canaries made: `ok` or `failed`.";
+    CANARY_RETURNS = Counter, None, "kmswatch_canary_returns_total", ["canary", "outcome"], "Calls that came back as events: `in_time`, `late`, or `again` if they came twice.";
+    CANARY_SECONDS = Histogram(SLOW), Some(Unit::Seconds), "kmswatch_canary_seconds", ["canary"], "From a canary's call to its event in the queue.";
+    CANARY_LAST_RETURN = Gauge, Some(Unit::Seconds), "kmswatch_canary_last_return_timestamp_seconds", ["canary"], "When a canary's call last came back (Unix time).";
+    QUEUE_PROVEN = Gauge, None, "kmswatch_queue_proven", ["queue"], "1 while every canary of the queue comes back in time; 0 while one does not, has not yet, or there is none.";
     LAST_EVENT = Gauge, Some(Unit::Seconds), "kmswatch_last_event_timestamp_seconds", [], "When the newest event seen happened (Unix time).";
     LOOKUPS = Counter, None, "kmswatch_lookups_total", ["result"], "Lookups of key details in AWS KMS.";
     STORE_ERRORS = Counter, None, "kmswatch_store_errors_total", ["kind"], "Store calls that failed.";
@@ -271,6 +276,23 @@ pub fn queue_depth(queue: &str, waiting: Option<u64>, in_flight: Option<u64>, de
             set(metric, &[queue], messages as f64);
         }
     }
+}
+
+pub fn canary_called(canary: &str, ok: bool) {
+    count(&CANARY_CALLS, &[canary, if ok { "ok" } else { "failed" }], 1);
+}
+
+pub fn canary_returned(canary: &str, outcome: &str) {
+    count(&CANARY_RETURNS, &[canary, outcome], 1);
+}
+
+pub fn canary_took(canary: &str, length: Duration, at: jiff::Timestamp) {
+    sample(&CANARY_SECONDS, &[canary], length.as_secs_f64());
+    set(&CANARY_LAST_RETURN, &[canary], at.as_duration().as_secs_f64());
+}
+
+pub fn queue_proven(queue: &str, proven: bool) {
+    set(&QUEUE_PROVEN, &[queue], f64::from(u8::from(proven)));
 }
 
 pub fn last_event(at: jiff::Timestamp) {

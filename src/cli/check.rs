@@ -81,6 +81,14 @@ fn tell(file: &Path, loaded: &Result<Loaded, Vec<Diagnostic>>) {
             needy.join(", ")
         ));
     }
+    let unproven = loaded.as_ref().map(Loaded::unproven).unwrap_or_default();
+    if !unproven.is_empty() {
+        say(&format!(
+            "{}: remark: nothing proves that events reach these queues, because no canary comes back through them: {}",
+            file.display(),
+            unproven.join(", ")
+        ));
+    }
 }
 
 fn print(file: &Path, loaded: &Result<Loaded, Vec<Diagnostic>>) {
@@ -96,6 +104,7 @@ fn print(file: &Path, loaded: &Result<Loaded, Vec<Diagnostic>>) {
         "errors": findings.iter().filter(|diagnostic| diagnostic.is_error()).count(),
         "findings": findings.len(),
         "needs_full": loaded.map(Loaded::need_full),
+        "unproven": loaded.map(Loaded::unproven),
         "rules": loaded.map(|l| l.policy.rules.rules.len()),
         "sinks": loaded.map(|l| l.config.sinks.len()),
         "routes": loaded.map(|l| l.config.routes.len()),

@@ -250,7 +250,7 @@ fn item(table: &DeTable<'_>, path: &[Step]) -> Option<Range<usize>> {
 }
 
 /// Sections whose members are named by the person who writes them.
-const NAMED: &[&str] = &["queues", "sinks"];
+const NAMED: &[&str] = &["queues", "sinks", "canaries"];
 
 fn has_table_at(table: &DeTable<'_>, place: &Range<usize>) -> bool {
     table.iter().any(|(_, value)| match value.get_ref() {

@@ -24,6 +24,7 @@ use serde::Deserialize;
 use crate::base::diagnostic::{Diagnostic, Level, Problem};
 use crate::base::telemetry::LogConfig;
 use crate::core::access::TrustSpec;
+use crate::core::canary::Canary;
 use crate::core::decide::Policy;
 use crate::core::inhibit::InhibitSpec;
 use crate::core::lint::Delivers;
@@ -49,6 +50,8 @@ pub struct Config {
     pub store: store::Config,
     /// Who is told: `[sinks.<name>.<kind>]`.
     pub sinks: BTreeMap<String, sink::SinkTable>,
+    /// Calls of our own that must come back: `[canaries.<name>]`.
+    pub canaries: BTreeMap<String, keys::CanaryConfig>,
     /// Key details read from KMS.
     pub lookups: keys::Config,
     /// What we know about keys that AWS does not: `[[keys]]`.
@@ -89,6 +92,18 @@ pub struct Loaded {
     pub suites: Vec<Suite>,
 }
 
+impl Config {
+    /// What is to be called.
+    pub fn canaries(&self) -> Vec<Canary> {
+        let full = |name: &str| {
+            let delivers = self.queues.get(name).and_then(|queue| queue.delivers.as_ref());
+            delivers.is_some_and(Delivers::is_full)
+        };
+        let all = self.canaries.iter();
+        all.filter_map(|(name, canary)| canary.canary(name, full(canary.queue.get_ref()), &self.lookups)).collect()
+    }
+}
+
 impl Loaded {
     /// Ids of rules that hear of events only where an `EventBridge` rule delivers everything, and of no queue it is known
     /// that it is handed everything.
@@ -96,6 +111,12 @@ impl Loaded {
         let full = self.config.queues.values().any(|queue| queue.delivers.as_ref().is_some_and(Delivers::is_full));
         let needy = self.policy.rules.rules.iter().filter(|rule| !full && !rule.needs_full.is_empty());
         needy.map(|rule| rule.id.as_str()).collect()
+    }
+
+    /// Names of queues without a canary: that their events come is unproven.
+    pub fn unproven(&self) -> Vec<&str> {
+        let has = |name: &str| self.config.canaries.values().any(|canary| canary.queue.get_ref() == name);
+        self.config.queues.keys().map(String::as_str).filter(|name| !has(name)).collect()
     }
 
     /// What there is, in words: `12 rules, 2 sinks, 2 routes, 1 queue`.
@@ -186,6 +207,7 @@ fn load_with(
         inhibit,
         sinks: config.sinks.keys().cloned().collect(),
         queues: config.queues.keys().cloned().collect(),
+        canaries: config.canaries.keys().cloned().collect(),
         engine: config.engine.settings(),
         legacy: Vec::new(),
     };
@@ -271,6 +293,9 @@ fn check_parts(config: &Config, document: &Document<'_>, problems: &mut Vec<Prob
         of(&["sinks", name], &|found| sink.check(place.clone(), found));
     }
     of(&["store"], &|found| config.store.check(found));
+    for (name, canary) in &config.canaries {
+        of(&["canaries", name], &|found| canary.check(found));
+    }
     of(&["lookups"], &|found| config.lookups.check(found));
     of(&["trust"], &|found| config.trust.check(found));
     of(&["engine"], &|found| config.engine.check(found));

@@ -1,14 +1,17 @@
 //! What only the whole can know: names that have to exist, routes nobody reaches, sinks nobody hears of.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
 use serde_json::json;
+use serde_spanned::Spanned;
 
 use super::Config;
 use super::document::Document;
 use crate::base::diagnostic::{Problem, did_you_mean};
+use crate::core::canary::CallKind;
+use crate::core::lint::Delivers;
 use crate::core::pattern::{Node, NodeKind, Pattern};
 use crate::core::route::RouteSpec;
 use crate::core::rule::{Rule, Severity};
@@ -22,7 +25,60 @@ pub(super) fn check(config: &Config, document: &Document<'_>) -> Vec<Problem> {
     check_routes(config, document, &sinks, &mut problems);
     check_fallbacks(config, &sinks, &mut problems);
     check_memory(config, &mut problems);
+    check_canaries(config, document, &mut problems);
     problems
+}
+
+/// A canary that cannot come back would page for ever.
+fn check_canaries(config: &Config, document: &Document<'_>, problems: &mut Vec<Problem>) {
+    let queues = document.names("queues");
+    let known: Vec<&str> = queues.iter().map(String::as_str).collect();
+    let mut places = BTreeMap::new();
+    for (name, canary) in &config.canaries {
+        let queue = canary.queue.get_ref().as_str();
+        if !known.contains(&queue) {
+            problems.push(
+                Problem::error(canary.queue.span(), format!("there is no queue `{queue}`")).hint(did_you_mean(
+                    queue,
+                    &known,
+                    "configured queues",
+                )),
+            );
+            continue;
+        }
+        let delivers = config.queues.get(queue).and_then(|queue| queue.delivers.as_ref());
+        let full = delivers.is_some_and(Delivers::is_full);
+        let Some(canary_of) = canary.canary(name, full, &config.lookups) else { continue };
+        let place = canary.call.as_ref().map_or_else(|| canary.queue.span(), Spanned::span);
+        let (event, read) = (canary_of.call.event_name(), canary_of.call == CallKind::Describe);
+        match delivers {
+            Some(delivers) if !delivers.lets_through(event, read) => {
+                let hint = if read {
+                    "call = \"tag\" writes a tag on a key of its own, which every rule delivers; or let the EventBridge rule deliver everything (`full`)"
+                } else {
+                    "let the EventBridge rule deliver it, or correct `delivers` of the queue"
+                };
+                let message = format!("queue `{queue}` is not handed `{event}`, so this would never come back");
+                problems.push(Problem::error(place, message).hint(hint));
+            }
+            None if read => problems.push(
+                Problem::warning(
+                    place,
+                    format!(
+                        "a read comes back only where everything is delivered, and queue `{queue}` does not say that"
+                    ),
+                )
+                .hint("add `delivers = \"full\"` to the queue if it is so, or write call = \"tag\""),
+            ),
+            _ => {}
+        }
+        if let Some(other) = places.insert((queue, canary_of.account, canary_of.region), name) {
+            problems.push(
+                Problem::warning(canary.key.span(), format!("canary `{other}` proves the same way already"))
+                    .hint("one is enough for each queue, account and Region"),
+            );
+        }
+    }
 }
 
 fn check_presence(config: &Config, document: &Document<'_>, problems: &mut Vec<Problem>) {
@@ -53,7 +109,7 @@ fn check_presence(config: &Config, document: &Document<'_>, problems: &mut Vec<P
 
 /// Names become parts of idempotency keys, which travel in HTTP headers, and of variables' names.
 fn check_names(document: &Document<'_>, problems: &mut Vec<Problem>) {
-    for (table, what) in [("queues", "queue"), ("sinks", "sink")] {
+    for (table, what) in [("queues", "queue"), ("sinks", "sink"), ("canaries", "canary")] {
         for name in document.names(table) {
             let fits = (1..=60).contains(&name.len())
                 && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
@@ -101,7 +157,7 @@ fn check_routes(config: &Config, document: &Document<'_>, sinks: &[String], prob
 }
 
 fn place_of(route: &RouteSpec, document: &Document<'_>) -> Range<usize> {
-    let inside = route.sinks.first().map(serde_spanned::Spanned::span);
+    let inside = route.sinks.first().map(Spanned::span);
     let inside = inside.or_else(|| route.matches.as_ref().map(|node| node.span.clone()));
     document.entry_around("routes", inside.as_ref())
 }

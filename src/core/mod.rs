@@ -5,6 +5,7 @@
 //! notifications and the reason for each. Time is an input too: [`decide::tick`].
 
 pub mod access;
+pub mod canary;
 pub mod catalog;
 pub mod decide;
 pub mod decode;

@@ -89,15 +89,22 @@ impl Batcher {
     /// Decides a batch. Afterwards every message is finished, handed back, or left to the queue's redrive.
     pub(super) async fn work(&self, messages: Vec<Message>) {
         let policy = self.engine.policy();
+        let hints = self.engine.canaries().hints();
         let mut heavy = Vec::new();
         let mut unmatched = 0;
         for message in messages {
-            if policy.peek(&message.body).is_some_and(|peek| !policy.concerned(&peek) && !access::teaches(&peek)) {
+            let canary = hints.may_hold(&message.body);
+            if !canary
+                && policy.peek(&message.body).is_some_and(|peek| !policy.concerned(&peek) && !access::teaches(&peek))
+            {
                 unmatched += 1;
                 self.done.delete(message.handle).await;
                 continue;
             }
-            let decoded = decode::decode(&message.body);
+            let mut decoded = decode::decode(&message.body);
+            if canary && !self.recognise(&message, &mut decoded.events).await {
+                continue;
+            }
             for notice in &decoded.notices {
                 tracing::warn!(message.id = %message.id, queue.name = self.queue.name(), "{notice}");
             }
@@ -136,6 +143,26 @@ impl Batcher {
     pub(super) async fn finish(&self) {
         self.waiting.close();
         self.waiting.wait().await;
+    }
+
+    /// Takes out what canaries called. `false` if the store could not keep that they came back: then the message has to come again.
+    async fn recognise(&self, message: &Message, events: &mut Vec<Event>) -> bool {
+        let now = self.engine.now();
+        // What waits for us in the queue has come all the way.
+        let came = message.sent_at.unwrap_or(now).min(now);
+        let mut others = Vec::with_capacity(events.len());
+        for event in events.drain(..) {
+            match self.engine.canaries().recognise(self.queue.name(), &event, came, now).await {
+                Ok(true) => {}
+                Ok(false) => others.push(event),
+                Err(error) => {
+                    tracing::warn!(message.id = %message.id, %error, "that a canary's call came back could not be kept; its message comes again");
+                    return false;
+                }
+            }
+        }
+        *events = others;
+        true
     }
 
     fn count(&self, event: &Event) {

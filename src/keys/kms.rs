@@ -26,7 +26,7 @@ const PAGES_MAX: usize = 4;
 pub(super) struct KeyArn {
     pub(super) text: String,
     pub(super) region: String,
-    account: String,
+    pub(super) account: String,
 }
 
 impl KeyArn {

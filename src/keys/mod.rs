@@ -1,4 +1,4 @@
-//! Port: KMS itself. Key details through a bounded, shared cache; and whole inspections, paced.
+//! Port: KMS itself. Key details through a bounded, shared cache; whole inspections, paced; and the calls of canaries.
 //!
 //! | file | is |
 //! |---|---|
@@ -7,7 +7,9 @@
 //! | `kms` | the reads of a lookup |
 //! | `clients` | a client per region and role |
 //! | `inspect` | everything KMS says of a key, below its quotas |
+//! | `canary` | the `[canaries.<name>]` tables, and the calls that must come back |
 
+mod canary;
 mod clients;
 mod config;
 mod inspect;
@@ -25,6 +27,7 @@ use crate::core::enrich::Lookup;
 use crate::core::event::KeyRef;
 use crate::core::inspection::{Inspection, Part, Wants};
 
+pub use canary::{CanaryCaller, CanaryCalls, CanaryConfig};
 pub use config::Config;
 pub use inspect::Inspector;
 pub use lookups::Lookups;

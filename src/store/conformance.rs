@@ -1,5 +1,6 @@
 //! One suite for every store: what the trait promises. A new backend is one more line in `stores!`.
 
+mod canaries;
 mod deciding;
 mod delivering;
 pub(super) mod fixture;
@@ -88,6 +89,10 @@ macro_rules! suite {
                 ended_silences_are_forgotten,
                 held_situations_come_in_pages,
                 situations_are_read_by_name;
+            canaries:
+                a_call_is_kept_as_it_was_kept_last,
+                of_each_canary_the_newest_calls_are_kept,
+                old_calls_are_forgotten;
         }
     };
     ($($part:ident: $($name:ident),+;)+) => { $($(

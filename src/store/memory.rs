@@ -16,6 +16,7 @@ use super::{
     Store, StoreError, StoreErrorKind, Story, StoryDelivery,
 };
 use crate::core::access::{History, Lesson};
+use crate::core::canary::Call;
 use crate::core::decide::{Decision, ReadSet};
 use crate::core::event::KeyRef;
 use crate::core::incident::{Fingerprint, Incident, Situation, State as IncidentState};
@@ -187,6 +188,15 @@ impl Store for MemoryStore {
         for lesson in lessons {
             state.policies.learn(lesson);
         }
+        Ok(())
+    }
+
+    async fn canary_calls(&self) -> Result<Vec<Call>, StoreError> {
+        Ok(self.lock().canary_calls.clone())
+    }
+
+    async fn keep_canary_call(&self, call: &Call) -> Result<(), StoreError> {
+        self.lock().keep_canary_call(call);
         Ok(())
     }
 

@@ -30,6 +30,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::core::access::{History, Lesson};
+use crate::core::canary::Call;
 use crate::core::decide::{Decision, ReadSet, Snapshot};
 use crate::core::event::KeyRef;
 use crate::core::incident::{Fingerprint, Incident, Situation};
@@ -206,6 +207,19 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// Nothing was stored.
     async fn learn_policies(&self, now: Timestamp, lessons: &[Lesson]) -> Result<(), StoreError>;
+
+    /// The calls of canaries, oldest first.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    async fn canary_calls(&self) -> Result<Vec<Call>, StoreError>;
+
+    /// Keeps a canary's call; one with the same id is replaced. Of each canary the newest [`CALLS_KEPT`](crate::core::canary::CALLS_KEPT) are kept. Durable when this
+    /// returns `Ok`.
+    ///
+    /// # Errors
+    /// Nothing was stored.
+    async fn keep_canary_call(&self, call: &Call) -> Result<(), StoreError>;
 
     /// Keeps an undecodable message of a queue that has no DLQ. Durable when this returns `Ok`. Bounded: what is kept is not given up
     /// for what comes later.

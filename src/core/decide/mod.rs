@@ -53,6 +53,8 @@ pub struct Policy {
     pub sinks: Vec<String>,
     /// Names of all queues that are received from.
     pub queues: Vec<String>,
+    /// Names of all canaries.
+    pub canaries: Vec<String>,
     pub engine: EngineSettings,
     /// Resolve patterns that open incidents were opened with and that the rules no longer have.
     pub legacy: Vec<LegacyResolve>,
@@ -81,6 +83,7 @@ impl Policy {
             trust: self.trust.clone(),
             sinks: self.sinks.clone(),
             queues: self.queues.clone(),
+            canaries: self.canaries.clone(),
             engine: self.engine,
             ..Self::default()
         }

@@ -22,6 +22,8 @@ pub(super) const PREFIX: &str = "kmswatch.";
 pub enum OwnSubject {
     /// Receiving from a queue has failed for a while.
     Deaf { queue: String },
+    /// A canary's calls do not come back as events.
+    Blind { canary: String },
     /// Messages that cannot be decoded.
     Undecodable { queue: String },
     /// The queue's DLQ holds messages.
@@ -51,6 +53,13 @@ impl OwnSubject {
                 Severity::Critical,
                 "Messages cannot be received: whatever happens to the keys now is not told.",
                 "Mend what the error names: the queue's own key, its policy, the role's permissions or the network.",
+            ),
+            Self::Blind { .. } => (
+                "blind",
+                "kmswatch is blind",
+                Severity::Critical,
+                "A KMS call that kmswatch itself made has not come back as an event: what others do to the keys is most likely not heard of either.",
+                "Follow the way from the last link known good: trail (logging, KMS left out?), EventBridge rule (state, pattern, target), the queue's policy.",
             ),
             Self::Undecodable { .. } => (
                 "undecodable",
@@ -148,7 +157,7 @@ impl OwnSubject {
         }
     }
 
-    /// What tells incidents of one kind apart: the queue or the sink.
+    /// What tells incidents of one kind apart: the queue, the sink or the canary.
     fn part(&self) -> Option<(&'static str, &str)> {
         match self {
             Self::Deaf { queue }
@@ -158,6 +167,7 @@ impl OwnSubject {
             | Self::InFlight { queue }
             | Self::QueueKey { queue } => Some(("queue", queue)),
             Self::SinkFailing { sink } => Some(("sink", sink)),
+            Self::Blind { canary } => Some(("canary", canary)),
             Self::StoreFailing | Self::StateDamaged | Self::ConfigRejected => None,
         }
     }

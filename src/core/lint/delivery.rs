@@ -51,6 +51,18 @@ impl Delivers {
         word(&self.node) == Some("full")
     }
 
+    /// Whether a call of KMS that succeeds comes, as far as can be told; in doubt it does.
+    pub fn lets_through(&self, event_name: &str, read_only: bool) -> bool {
+        let call = json!({
+            "source": ["aws.kms"],
+            "detail-type": ["AWS API Call via CloudTrail"],
+            "detail": { "eventName": [event_name], "readOnly": [read_only], "errorCode": [{ "exists": false }] }
+        });
+        let mut problems = vec![];
+        undelivered(&Node::from_json(&call), std::slice::from_ref(self), &mut problems);
+        problems.is_empty()
+    }
+
     /// What is wrong with it.
     pub fn check(&self, problems: &mut Vec<Problem>) {
         if let NodeKind::Table(members) = &self.node.kind {
@@ -215,5 +227,30 @@ fn names_something(item: &Node) -> bool {
             !members.iter().any(|(name, _)| matches!(name.text.as_str(), "anything-but" | "exists"))
         }
         _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_lets_a_call_through_or_not() {
+        #[derive(Deserialize)]
+        struct Holder {
+            delivers: Delivers,
+        }
+        let come = |toml: &str| {
+            let holder: Holder = toml::from_str(&format!("delivers = {toml}")).unwrap();
+            let delivers = holder.delivers;
+            (delivers.lets_through("DescribeKey", true), delivers.lets_through("TagResource", false))
+        };
+        assert_eq!(come("'full'"), (true, true));
+        assert_eq!(come("'lean'"), (false, true));
+        assert_eq!(come("'writes'"), (false, true));
+        assert_eq!(come("{ source = ['aws.kms'] }"), (true, true));
+        assert_eq!(come("{ source = ['aws.kms'], detail.eventName = ['DisableKey'] }"), (false, false));
+        assert_eq!(come("{ source = ['aws.kms'], detail.readOnly = [true] }"), (true, false));
+        assert_eq!(come("{ detail.userIdentity.type = ['AssumedRole'] }"), (true, true), "in doubt it comes");
     }
 }

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::lines::Lines;
 use super::outbox::Outbox;
 use crate::core::access::Histories;
+use crate::core::canary::{CALLS_KEPT, Call};
 use crate::core::decide::{AlertEntry, Decision, HistoryEntry, ReadSet, Snapshot};
 use crate::core::event::{EventId, KeyRef};
 use crate::core::incident::{Fingerprint, Incident, Situation, State as IncidentState};
@@ -30,6 +31,8 @@ pub(super) struct State {
     pub(super) outbox: Outbox,
     pub(super) keys: HashMap<String, KeyRef>,
     pub(super) policies: Histories,
+    /// Oldest first; canaries are few, and of each so many are kept.
+    pub(super) canary_calls: Vec<Call>,
     /// By id; people make them, so they are few.
     pub(super) silences: BTreeMap<String, Silence>,
     /// When, message id, reason; bodies would not be bounded.
@@ -159,6 +162,19 @@ impl State {
         }
     }
 
+    pub(super) fn keep_canary_call(&mut self, call: &Call) {
+        self.canary_calls.retain(|known| known.id != call.id);
+        let after = self.canary_calls.partition_point(|known| (known.at, &known.id) < (call.at, &call.id));
+        self.canary_calls.insert(after, call.clone());
+        let mut over = self.canary_calls.iter().filter(|known| known.canary == call.canary).count();
+        over = over.saturating_sub(CALLS_KEPT);
+        self.canary_calls.retain(|known| {
+            let goes = over > 0 && known.canary == call.canary;
+            over -= usize::from(goes);
+            !goes
+        });
+    }
+
     pub(super) fn quarantine(&mut self, now: Timestamp, message_id: &str, reason: &str) -> Result<(), StoreError> {
         if self.quarantine.iter().any(|(_, known, _)| known == message_id) {
             return Ok(());
@@ -213,6 +229,7 @@ impl State {
             + self.forget_situations(old, before(retention.markers))
             + self.forget_silences(old)
             + self.forget_quarantined(old)
+            + self.forget_canary_calls(old)
             + self.forget_incidents(old);
         u64::try_from(touched).unwrap_or(u64::MAX)
     }
@@ -241,6 +258,12 @@ impl State {
         let kept = self.silences.len();
         self.silences.retain(|_, silence| silence.end() >= before);
         kept - self.silences.len()
+    }
+
+    /// Of canaries that are configured no more, too.
+    fn forget_canary_calls(&mut self, before: Timestamp) -> usize {
+        let old = self.canary_calls.iter().take(STEP).take_while(|call| call.at < before).count();
+        self.canary_calls.drain(..old).count()
     }
 
     fn forget_quarantined(&mut self, before: Timestamp) -> usize {

@@ -3,6 +3,7 @@
 
 mod apply;
 mod batch;
+mod canaries;
 mod dialect;
 mod error;
 mod keep;
@@ -30,6 +31,7 @@ use super::{
     Decide, Delivery, DeliveryState, IncidentFilter, Leased, Retention, Settlement, Stats, Store, StoreError, Story,
 };
 use crate::core::access::{History, Lesson};
+use crate::core::canary::Call;
 use crate::core::decide::{Decision, ReadSet};
 use crate::core::event::KeyRef;
 use crate::core::incident::{Fingerprint, Incident, Situation};
@@ -185,6 +187,14 @@ impl Store for SqlStore {
 
     async fn learn_policies(&self, now: Timestamp, lessons: &[Lesson]) -> Result<(), StoreError> {
         self.keep_policies(now, lessons).await
+    }
+
+    async fn canary_calls(&self) -> Result<Vec<Call>, StoreError> {
+        self.read_canary_calls().await
+    }
+
+    async fn keep_canary_call(&self, call: &Call) -> Result<(), StoreError> {
+        self.put_canary_call(call).await
     }
 
     async fn quarantine(&self, now: Timestamp, message_id: &str, reason: &str, body: &str) -> Result<(), StoreError> {

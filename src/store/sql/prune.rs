@@ -24,6 +24,9 @@ const DELIVERIES: &str =
     "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE settled_ms < $1 ORDER BY settled_ms LIMIT $2)";
 const SILENCES: &str =
     "DELETE FROM silences WHERE id IN (SELECT id FROM silences WHERE ends_ms < $1 ORDER BY ends_ms LIMIT $2)";
+/// Of canaries that are configured no more, too.
+const CANARY_CALLS: &str =
+    "DELETE FROM canary_calls WHERE id IN (SELECT id FROM canary_calls WHERE at_ms < $1 ORDER BY at_ms LIMIT $2)";
 const QUARANTINE: &str =
     "DELETE FROM quarantine WHERE id IN (SELECT id FROM quarantine WHERE at_ms < $1 ORDER BY at_ms LIMIT $2)";
 
@@ -62,6 +65,7 @@ impl SqlStore {
         touched += delete(on, SITUATIONS, old).await?;
         touched += delete(on, SILENCES, old).await?;
         touched += delete(on, QUARANTINE, old).await?;
+        touched += delete(on, CANARY_CALLS, old).await?;
         touched += delete(on, POLICIES, POLICIES_MAX).await?;
         touched += incidents(on, old).await?;
         touched += orphans(on, now, sinks).await?;
