@@ -3,6 +3,7 @@
 
 mod canaries;
 mod gates;
+mod observe;
 #[cfg(test)]
 mod tests;
 
@@ -36,6 +37,8 @@ pub struct Engine {
     /// Told when something that held notifications back may do so no longer.
     opened: Notify,
     canaries: Canaries,
+    /// Keys that KMS is to be asked about.
+    watched: observe::Watched,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     store_state: watch::Sender<StoreState>,
@@ -68,6 +71,7 @@ impl Engine {
             gates: ArcSwap::default(),
             opened: Notify::new(),
             canaries: Canaries::new(Arc::clone(&store)),
+            watched: observe::Watched::default(),
             store,
             clock,
             store_state: watch::Sender::new(StoreState::Works),
@@ -161,6 +165,7 @@ impl Engine {
         // Read again: an event that was decided meanwhile may have opened an incident under the old rules.
         let (open, read) = self.open_situations().await;
         self.find_inhibitors(&policy, &open);
+        self.watch_open(&open);
         let now = self.now();
         for page in open.chunks(ADOPT_PAGE) {
             let reads =
@@ -229,6 +234,7 @@ impl Engine {
                     self.works();
                 }
                 self.learn(&decision);
+                self.watch_keys(&decision);
                 Self::announce(&decision);
                 if !decision.deliveries.is_empty() {
                     self.post.wake(&decision);

@@ -8,6 +8,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::base::clock::Timestamp;
@@ -15,6 +16,8 @@ use crate::base::health::Health;
 use crate::base::stop::Stop;
 use crate::base::telemetry;
 use crate::core::decide::OwnSubject;
+use crate::core::event::KeyRef;
+use crate::core::observe::{By, Observation};
 use crate::core::rule::Severity;
 use crate::engine::{Engine, StoreState};
 use crate::keys::KeyLookup;
@@ -29,6 +32,9 @@ const TICK_EVERY: Duration = Duration::from_secs(10);
 const GATES_EVERY: Duration = Duration::from_secs(5);
 /// What is held back is looked at whenever something opens, and once in so many rounds in any case.
 const HELD_ROUNDS: u32 = 12;
+/// How often it is looked whether KMS has to be asked about a key, and about how many at once.
+const VERIFY_EVERY: Duration = Duration::from_secs(10);
+const VERIFY_PAGE: usize = 16;
 const GAUGES_EVERY: Duration = Duration::from_secs(15);
 /// One request for each queue, and one for its DLQ: two cents a month.
 const QUEUES_EVERY: Duration = Duration::from_mins(1);
@@ -58,6 +64,7 @@ impl Upkeep {
         };
         let mut ticks = every(TICK_EVERY, Duration::from_secs(1));
         let mut gates = every(GATES_EVERY, GATES_EVERY);
+        let mut verify = every(VERIFY_EVERY, Duration::from_secs(5));
         let mut round = 0;
         let mut gauges = every(GAUGES_EVERY, Duration::from_secs(2));
         let mut queues = every(QUEUES_EVERY, Duration::from_secs(30));
@@ -75,6 +82,7 @@ impl Upkeep {
                 _ = ticks.tick() => self.tick().await,
                 () = self.engine.gate_opened() => self.look_at_held().await,
                 _ = gates.tick() => self.gates(&mut round).await,
+                _ = verify.tick() => self.verify().await,
                 _ = gauges.tick() => self.gauges().await,
                 _ = queues.tick() => signals.look(&self).await,
                 _ = prunes.tick() => self.prune().await,
@@ -96,6 +104,24 @@ impl Upkeep {
         if *round >= HELD_ROUNDS || !self.engine.policy().inhibit.is_empty() {
             *round = 0;
             self.look_at_held().await;
+        }
+    }
+
+    /// Asks KMS about keys whose incidents moved, or are open: an incident ends when the key can be used again, whatever
+    /// events came or did not come. Where that is not permitted, events alone decide.
+    async fn verify(&self) {
+        let keys = self.engine.keys_to_verify(VERIFY_PAGE);
+        let ask = async |key: KeyRef| {
+            let arn = key.arn.clone()?;
+            self.lookups.invalidate(&arn).await;
+            let asked = self.engine.now();
+            let answer = self.lookups.describe(&key).await;
+            Observation::of_lookup(By::Verification, &key, &answer, asked)
+        };
+        let answers = join_all(keys.into_iter().map(ask)).await;
+        let answers: Vec<Observation> = answers.into_iter().flatten().collect();
+        if let Err(error) = self.engine.observe(&answers).await {
+            tracing::warn!(%error, "what KMS says of keys could not be stored; it is asked again");
         }
     }
 

@@ -5,6 +5,7 @@
 //! ([`references`]), and rules are gathered and compiled ([`rules`]). Nothing here touches more of the world than the
 //! configuration and rule files: no network, no credentials, no secret.
 
+mod countdown;
 mod document;
 mod fields;
 mod mask;
@@ -34,6 +35,7 @@ use crate::{keys, queue, sink, store};
 use document::Document;
 use rules::{Gathered, Scrutiny};
 
+pub use countdown::CountdownConfig;
 pub use fields::check_incident_pattern;
 pub use overrides::environment;
 pub use rules::Suite;
@@ -68,6 +70,8 @@ pub struct Config {
     pub rules: RulesConfig,
     /// The times that decisions work with.
     pub engine: EngineConfig,
+    /// When people are told again of a date that comes nearer.
+    pub countdown: CountdownConfig,
     /// The HTTP listener for health and metrics.
     pub admin: AdminConfig,
     /// What is written to standard error.
@@ -209,6 +213,7 @@ fn load_with(
         queues: config.queues.keys().cloned().collect(),
         canaries: config.canaries.keys().cloned().collect(),
         engine: config.engine.settings(),
+        marks: config.countdown.marks(),
         legacy: Vec::new(),
     };
     Ok(Loaded { config, policy, warnings: diagnostics, files, suites: gathered.suites })
@@ -299,5 +304,6 @@ fn check_parts(config: &Config, document: &Document<'_>, problems: &mut Vec<Prob
     of(&["lookups"], &|found| config.lookups.check(found));
     of(&["trust"], &|found| config.trust.check(found));
     of(&["engine"], &|found| config.engine.check(found));
+    of(&["countdown"], &|found| config.countdown.check(found));
     of(&["daemon"], &|found| config.daemon.check(found));
 }

@@ -27,6 +27,8 @@ pub struct KeyDetails {
     pub tags: BTreeMap<String, String>,
     /// When KMS will delete it: the only reliable deadline there is.
     pub deletion_date: Option<Timestamp>,
+    /// When imported material expires.
+    pub valid_to: Option<Timestamp>,
     /// When KMS gave this answer.
     pub read_at: Timestamp,
     /// Parts that could not be read ("aliases", "tags") with the reason in words.
@@ -98,6 +100,7 @@ pub fn remember(event: &Event, before: Option<&KeyRef>) -> Option<KeyRef> {
     }
     // A state is of its moment, and labels are the configuration's.
     key.state = None;
+    (key.deletion_date, key.valid_to) = (None, None);
     key.labels = BTreeMap::new();
     Some(key)
 }
@@ -117,6 +120,9 @@ fn fill_from_lookup(key: &mut KeyRef, details: &KeyDetails) {
     or(&mut key.manager, manager.as_ref());
     or(&mut key.origin, origin.as_ref());
     or(&mut key.multi_region, multi_region.as_ref());
+    // What KMS says of dates is better than the text of an event.
+    key.deletion_date = details.deletion_date.or(key.deletion_date);
+    key.valid_to = details.valid_to.or(key.valid_to);
     add_aliases(key, aliases);
     add_tags(key, tags);
 }

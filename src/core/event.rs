@@ -65,6 +65,8 @@ pub enum Family {
     Native,
     /// EventBridge's `Scheduled Event`: a heartbeat.
     Scheduled,
+    /// What KMS answered when kmswatch asked: see [`observe`](super::observe). No message is one.
+    Observation,
     /// A well-formed event of another kind.
     Other,
 }
@@ -147,6 +149,12 @@ pub struct KeyRef {
     pub origin: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub multi_region: Option<bool>,
+    /// When it will be destroyed, where that is scheduled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deletion_date: Option<Timestamp>,
+    /// When its imported material expires.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub valid_to: Option<Timestamp>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, String>,
     /// What `[[keys]]` of the configuration says of it.
@@ -309,6 +317,17 @@ pub const FIELDS: &[Field] = &[
         name: "key.multi_region",
         doc: "whether it is a multi-Region key",
         derived: "an id that begins with `mrk-`, keyMetadata.multiRegion; then DescribeKey",
+    },
+    Field {
+        name: "key.deletion_date",
+        doc: "when the key will be destroyed, as in `2026-11-30T00:00:00Z`; absent while it waits for its replicas",
+        derived: "DescribeKey; else responseElements.deletionDate of ScheduleKeyDeletion, or its waiting period (30 days \
+                  where it names none)",
+    },
+    Field {
+        name: "key.valid_to",
+        doc: "when the key's imported material expires",
+        derived: "requestParameters.validTo of ImportKeyMaterial; then DescribeKey",
     },
     Field {
         name: "key.tags",
@@ -541,6 +560,8 @@ mod tests {
             manager: full("x"),
             origin: full("x"),
             multi_region: Some(true),
+            deletion_date: Some(Timestamp::UNIX_EPOCH),
+            valid_to: Some(Timestamp::UNIX_EPOCH),
             tags: map(),
             labels: map(),
         };

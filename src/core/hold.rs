@@ -55,8 +55,8 @@ pub fn weight(kind: Kind, reason: Reason) -> u8 {
     match (kind, reason) {
         (Kind::Trigger, _) => 4,
         (_, Reason::Escalated) => 3,
-        (_, Reason::NewDanger) => 2,
-        (_, Reason::NewActor) => 1,
+        (_, Reason::NewDanger | Reason::Countdown) => 2,
+        (_, Reason::NewActor | Reason::Downgraded) => 1,
         _ => 0,
     }
 }

@@ -9,8 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::countdown::{Countdown, Deadline};
 use super::event::KeyRef;
 use super::hold::Held;
+use super::keystate::KeyRecord;
 use super::notification::{EventCard, Link};
 use super::rule::{Rule, Severity};
 use super::window::WindowState;
@@ -35,13 +37,26 @@ pub struct Situation {
     /// By rule id: what rules that look at several events together remember of them.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub windows: BTreeMap<String, WindowState>,
+    /// By rule id: what rules with `countdown` count down to.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub countdowns: BTreeMap<String, Countdown>,
+    /// What is known of the state of the key, where incidents move with it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub record: Option<KeyRecord>,
     /// The newest incident; older ones live on in the store's history.
     pub incident: Option<Incident>,
 }
 
 impl Situation {
     pub fn new(fingerprint: Fingerprint) -> Self {
-        Self { fingerprint, conditions: BTreeMap::new(), windows: BTreeMap::new(), incident: None }
+        Self {
+            fingerprint,
+            conditions: BTreeMap::new(),
+            windows: BTreeMap::new(),
+            countdowns: BTreeMap::new(),
+            record: None,
+            incident: None,
+        }
     }
 
     /// Whether its incident owes people something that is held back.
@@ -77,9 +92,18 @@ impl Situation {
     }
 
     /// When this situation next needs a look although nothing happens: a danger that ends by time, a repeat notice,
-    /// something expected that did not come, or the end of what holds a notification back.
+    /// something expected that did not come, a mark before a date, or the end of what holds a notification back.
     pub fn next_due(&self) -> Option<Timestamp> {
-        self.windows.values().filter_map(|window| window.due).chain(self.incident_due()).min()
+        let windows = self.windows.values().filter_map(|window| window.due);
+        let countdowns = self.countdowns.values().filter_map(|countdown| countdown.due);
+        windows.chain(countdowns).chain(self.incident_due()).min()
+    }
+
+    /// The countdowns that nothing has ended, by rule.
+    pub fn standing_countdowns(&self) -> impl Iterator<Item = (&String, &Countdown)> {
+        self.countdowns.iter().filter(|(rule, countdown)| {
+            countdown.stands(self.conditions.get(*rule).and_then(|condition| condition.last_clear))
+        })
     }
 
     fn incident_due(&self) -> Option<Timestamp> {
@@ -226,6 +250,9 @@ pub struct Incident {
     /// Its rule was on trial when it opened, so that it may stand beside the incident that the rule would join now.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub began_in_shadow: bool,
+    /// The date it counts down to.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub deadline: Option<Deadline>,
     /// When its severity last rose to critical.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub rose_at: Option<Timestamp>,

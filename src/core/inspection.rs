@@ -262,6 +262,8 @@ impl Inspection {
             manager: details.and_then(|details| details.manager.clone()),
             origin: details.and_then(|details| details.origin.clone()),
             multi_region: details.map(|details| details.multi_region.is_some()),
+            deletion_date: details.and_then(|details| details.deletion_date),
+            valid_to: details.and_then(|details| details.valid_to),
             tags: self.tags.known().cloned().unwrap_or_default(),
             labels: BTreeMap::new(),
         }
@@ -284,6 +286,7 @@ impl Inspection {
                     multi_region: key.multi_region,
                     tags: key.tags,
                     deletion_date: details.deletion_date,
+                    valid_to: details.valid_to,
                     read_at: self.read_at,
                     unread: unread.collect(),
                 }))

@@ -7,6 +7,7 @@
 pub mod access;
 pub mod canary;
 pub mod catalog;
+pub mod countdown;
 pub mod decide;
 pub mod decode;
 pub mod enrich;
@@ -16,8 +17,10 @@ pub mod hold;
 pub mod incident;
 pub mod inhibit;
 pub mod inspection;
+pub mod keystate;
 pub mod lint;
 pub mod notification;
+pub mod observe;
 pub mod pattern;
 pub mod peek;
 pub mod render;

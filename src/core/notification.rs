@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::countdown::Deadline;
 use super::event::{Actor, KeyRef};
 use super::incident::{Fingerprint, State};
 use super::rule::Severity;
@@ -47,7 +48,7 @@ pub struct Notification {
 impl Notification {
     /// An update that asks for people again, even if somebody has taken the incident.
     pub fn asks_again(&self) -> bool {
-        self.kind == Kind::Update && matches!(self.reason, Reason::Escalated | Reason::NewDanger)
+        self.kind == Kind::Update && matches!(self.reason, Reason::Escalated | Reason::NewDanger | Reason::Countdown)
     }
 
     /// PagerDuty's dedup key and its kin: fingerprint + episode + escalation step.
@@ -91,6 +92,10 @@ pub enum Reason {
     Escalated,
     /// Another rule of the incident's family has fired: a danger on top of the one that stood.
     NewDanger,
+    /// A mark before the date that the incident counts down to has passed.
+    Countdown,
+    /// The key is better off than before, and still cannot be used.
+    Downgraded,
     NewActor,
     Repeat,
     Resolved,
@@ -120,6 +125,8 @@ impl Reason {
             Self::Reopened => "reopened",
             Self::Escalated => "escalated",
             Self::NewDanger => "new_danger",
+            Self::Countdown => "countdown",
+            Self::Downgraded => "downgraded",
             Self::NewActor => "new_actor",
             Self::Repeat => "repeat",
             Self::Resolved => "resolved",
@@ -154,6 +161,9 @@ pub struct IncidentCard {
     pub last_alert_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub resolved_at: Option<Timestamp>,
+    /// The date it counts down to, and what happens then.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub deadline: Option<Deadline>,
     pub alerts: u64,
     pub actors: Vec<String>,
     /// Escalation step; a resolve closes the steps 0 to this one.

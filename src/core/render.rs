@@ -10,12 +10,14 @@ mod text;
 mod tests;
 
 use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
 
 pub use self::dates::event_date;
+pub(in crate::core) use self::dates::plain;
 pub use self::details::details;
 pub use self::links::{links, undo, undo_command};
 pub use self::text::clean;
-use super::event::{Actor, Event, KeyRef, Late, Outcome};
+use super::event::{Actor, Event, Family, KeyRef, Late, Outcome};
 use super::notification::EventCard;
 
 /// Longest text of one value on a card, in characters.
@@ -58,6 +60,8 @@ pub fn key(key: &KeyRef) -> KeyRef {
         manager: short(key.manager.as_ref()),
         origin: short(key.origin.as_ref()),
         multi_region: key.multi_region,
+        deletion_date: key.deletion_date,
+        valid_to: key.valid_to,
         tags: pairs(&key.tags),
         labels: pairs(&key.labels),
     }
@@ -65,6 +69,9 @@ pub fn key(key: &KeyRef) -> KeyRef {
 
 /// One plain line: what happened to which key (by its alias where one is known), by whom, from where, and in which account.
 pub fn summary(event: &Event) -> String {
+    if event.family == Family::Observation {
+        return observed(event);
+    }
     let name = clean(&event.name, NAME_CHARS_MAX);
     let key = event.key.as_ref().map(|key| clean(key.display_name(), NAME_CHARS_MAX));
     let on_key = key.as_ref().map(|key| format!(" on {key}")).unwrap_or_default();
@@ -88,12 +95,26 @@ pub fn summary(event: &Event) -> String {
         line.push_str(" from ");
         line.push_str(&clean(from, 80));
     }
+    line + &place(event)
+}
+
+/// What KMS was found to say of a key: nobody did it, and no event told it.
+fn observed(event: &Event) -> String {
+    let name = event.key.as_ref().map_or_else(String::new, |key| clean(key.display_name(), NAME_CHARS_MAX));
+    let state = event.key.as_ref().and_then(|key| key.state.as_deref()).map_or_else(String::new, |s| clean(s, 40));
+    let by = event.document.pointer("/detail/by").and_then(Value::as_str).map_or_else(String::new, |by| clean(by, 40));
+    let found = match state.as_str() {
+        "Deleted" => "no longer exists".to_owned(),
+        _ => format!("is {state}"),
+    };
+    format!("{name} {found}, found by {by}{}", place(event))
+}
+
+/// ` (111122223333 eu-central-1)`.
+fn place(event: &Event) -> String {
     let place = [event.account.as_deref(), event.region.as_deref()];
     let place: Vec<String> = place.into_iter().flatten().map(|part| clean(part, 40)).collect();
-    if !place.is_empty() {
-        line = format!("{line} ({})", place.join(" "));
-    }
-    line
+    if place.is_empty() { String::new() } else { format!(" ({})", place.join(" ")) }
 }
 
 /// `late by 3 h (DELIVERY_DELAY)` for events that say of themselves that they come late, `late by 3 h` for those that
@@ -156,7 +177,7 @@ fn who(actor: &Actor) -> Option<String> {
 }
 
 /// `3 h`, `2 d 4 h`, `17 min`.
-fn span(duration: SignedDuration) -> String {
+pub(in crate::core) fn span(duration: SignedDuration) -> String {
     let minutes = duration.as_mins();
     let (days, hours, rest) = (minutes / 1440, minutes / 60 % 24, minutes % 60);
     match (days, hours) {

@@ -72,6 +72,14 @@ impl World {
         }
     }
 
+    /// Fires all timers that are due by `now`, at once, as after a pause in which nothing ran.
+    #[cfg(test)]
+    pub(crate) fn tick_now(&mut self, policy: &Policy, now: Timestamp) -> Decision {
+        let due = self.situations.values().filter(|s| s.next_due().is_some_and(|due| due <= now));
+        let due = due.map(|situation| situation.fingerprint.clone()).collect();
+        self.tick(policy, due, now)
+    }
+
     fn tick(&mut self, policy: &Policy, due: Vec<Fingerprint>, now: Timestamp) -> Decision {
         let snapshot = Snapshot { situations: self.known(due), gates: Arc::clone(&self.gates), ..Snapshot::default() };
         let decision = tick(policy, &snapshot, now);

@@ -171,6 +171,7 @@ impl Batcher {
             Family::Service => "service",
             Family::Native => "native",
             Family::Scheduled => "scheduled",
+            Family::Observation => "observation",
             Family::Other => "other",
         };
         telemetry::decoded(family, 1);
@@ -184,7 +185,7 @@ impl Batcher {
     async fn evaluate(&self, policy: &Policy, mut event: Event) -> Evaluation {
         let (known, mark) = self.known_policies(&event).await;
         access::assess(&mut event, &policy.trust, known.as_ref());
-        let mut prepared = if policy.concern(&event.document) {
+        let mut prepared = if policy.concern(&event) {
             let (marks, looked_up) = self.find_out(policy, &mut event).await;
             Prepared { event, marks, looked_up }
         } else {

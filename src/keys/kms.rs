@@ -122,6 +122,7 @@ fn details(
         multi_region: key.multi_region,
         tags,
         deletion_date: timestamp(key.deletion_date),
+        valid_to: timestamp(key.valid_to),
         read_at: now,
         unread,
     }

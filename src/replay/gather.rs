@@ -290,7 +290,7 @@ impl<'r> Gathering<'r> {
     fn matters(&self, event: &Event) -> bool {
         let compares = access::lesson(event).is_some() || access::wants(event).is_some();
         compares
-            || self.policies.iter().filter(|policy| policy.concern(&event.document)).any(|policy| {
+            || self.policies.iter().filter(|policy| policy.concern(event)).any(|policy| {
                 let mut event = event.clone();
                 access::assess(&mut event, &policy.trust, None);
                 !stage::evaluate(policy, &self.lookup, event).1.is_idle()

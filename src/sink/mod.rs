@@ -29,6 +29,8 @@ mod words;
 
 #[cfg(test)]
 mod kit;
+#[cfg(test)]
+mod story_tests;
 
 pub use format::BodyFormat;
 

@@ -121,7 +121,7 @@ impl Sink for PagerDuty {
             (Kind::Update, Reason::AcknowledgedByHand) => self.all_steps(n, "acknowledge").await?,
             // A rise has a step, and with it a key, of its own. Under a known key PagerDuty takes the news into the open
             // incident's log and pages nobody.
-            (Kind::Trigger | Kind::Update, _) => self.send("/v2/enqueue", trigger(n, step, self.client_url.as_deref())).await?,
+            (Kind::Trigger | Kind::Update, _) => self.send("/v2/enqueue", trigger(n, step.min(STEPS_MAX), self.client_url.as_deref())).await?,
         }
         Ok(Receipt::default())
     }
@@ -162,6 +162,16 @@ impl PagerDuty {
         }
         let detail = "the routing key is not 32 letters and digits, as an integration key of Events API v2 is";
         Err(DeliveryError::new(Class::Park, FailReason::Secret, detail))
+    }
+}
+
+/// What is sent, for tests of what people see.
+#[cfg(test)]
+pub(super) fn body(n: &Notification) -> Value {
+    match n.kind {
+        Kind::Notice => change_event(n),
+        Kind::Resolve => json!({"event_action": "resolve", "dedup_key": n.dedup_key(n.incident.step)}),
+        Kind::Trigger | Kind::Update => trigger(n, n.incident.step.min(STEPS_MAX), None),
     }
 }
 
@@ -283,8 +293,8 @@ fn is_local(endpoint: &str) -> bool {
 const PAYLOAD_MAX: usize = 512_000;
 const SUMMARY_MAX: usize = 1_024;
 const DEDUP_MAX: usize = 255;
-/// Severities are five, so steps are at most four; a bound all the same.
-const STEPS_MAX: u32 = 16;
+/// A rise, a new danger and each mark before a date have a step; beyond so many they share the last one's key.
+const STEPS_MAX: u32 = 32;
 
 #[cfg(test)]
 #[path = "pagerduty_tests.rs"]

@@ -162,6 +162,7 @@ fn incident(rule: &str, title: &str, severity: Severity, at: Timestamp) -> Incid
         opened_at: before(at, 760),
         last_alert_at: before(at, 40),
         resolved_at: None,
+        deadline: None,
         alerts: 1,
         actors: vec!["arn:aws:iam::111122223333:role/platform-admin".into()],
         step: 0,

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 
 use super::text::capital;
+use crate::core::countdown::{Deadline, Ending};
 use crate::core::event::{Actor, DeniedBy, Outcome};
 use crate::core::incident::State;
 use crate::core::notification::{Kind, Notification, Reason};
@@ -30,12 +31,14 @@ pub(super) fn status(n: &Notification) -> String {
         Kind::Resolve => "Resolved".to_owned(),
         Kind::Trigger | Kind::Update => capital(n.incident.severity.as_str()),
     };
+    let left = n.incident.deadline.filter(|_| n.reason == Reason::Countdown).map(|deadline| time_left(n, deadline));
     let second = match (n.kind, n.reason) {
         (Kind::Notice | Kind::Resolve, _) => n.incident.severity.as_str(),
         (_, Reason::Reopened) => "open again",
         (_, Reason::Escalated) => "escalated",
         (_, Reason::NewDanger) => "worse",
-        _ => n.incident.state.as_str(),
+        (_, Reason::Downgraded) => "still unusable",
+        _ => left.as_deref().unwrap_or(n.incident.state.as_str()),
     };
     format!("{first} · {second}")
 }
@@ -63,7 +66,12 @@ pub(super) fn change(n: &Notification) -> String {
     };
     let open_for = length(n.at.duration_since(incident.opened_at));
     match n.reason {
-        Reason::Opened | Reason::Notice | Reason::SelfReport | Reason::Test => n.summary.clone(),
+        Reason::Opened
+        | Reason::Notice
+        | Reason::Countdown
+        | Reason::Downgraded
+        | Reason::SelfReport
+        | Reason::Test => n.summary.clone(),
         Reason::Reopened => format!("Open again: {}", n.summary),
         Reason::Escalated => format!("Escalated to {}: {}", incident.severity.as_str(), n.summary),
         Reason::NewDanger => format!("On top of it: {}", n.summary),
@@ -106,6 +114,9 @@ pub(super) fn facts(n: &Notification) -> Vec<Fact> {
             key.labels.iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>().join(" · "),
         );
     }
+    if let Some(deadline) = incident.deadline {
+        fact("Time left", format!("{}, on {}", until(n, deadline), instant(deadline.at)));
+    }
     fact("What", what(n));
     let error = [event.error_code.as_deref(), event.error_message.as_deref()];
     fact("Error", error.into_iter().flatten().collect::<Vec<_>>().join(": "));
@@ -133,6 +144,21 @@ pub(super) fn facts(n: &Notification) -> Vec<Fact> {
         fact(&capital(label), plain_word(value));
     }
     facts
+}
+
+/// "3 days 4 h left", as of the notification.
+fn time_left(n: &Notification, deadline: Deadline) -> String {
+    format!("{} left", length(deadline.at.duration_since(n.at)))
+}
+
+/// "destroyed in 3 days 4 h".
+fn until(n: &Notification, deadline: Deadline) -> String {
+    let left = length(deadline.at.duration_since(n.at));
+    match deadline.what {
+        Ending::Destroyed => format!("the key will be destroyed in {left}"),
+        Ending::MaterialExpires => format!("its key material expires in {left}"),
+        Ending::Other => format!("{left} left"),
+    }
 }
 
 /// KMS shouts its enumerations: `AUTOMATIC`, `ON_DEMAND`.

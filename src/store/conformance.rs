@@ -36,6 +36,7 @@ macro_rules! suite {
         suite! {
             deciding:
                 what_is_stored_is_read_back,
+                what_is_known_of_keys_and_dates_is_kept,
                 a_read_set_reads_what_it_names_and_no_more,
                 an_event_is_seen_once,
                 an_empty_decision_changes_nothing,

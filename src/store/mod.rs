@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::core::access::{History, Lesson};
@@ -90,14 +90,22 @@ fn quarantine_full(messages: u64, bytes: u64) -> StoreError {
 /// Why deliveries of a sink that is no longer configured are dead.
 const SINK_REMOVED: &str = "the sink is no longer configured";
 
+/// What is known of a key that cannot be used is kept so much longer than anything else.
+const UNUSABLE_KEPT: SignedDuration = SignedDuration::from_hours(5 * 365 * 24);
+
 /// The time at which a decision stored a situation: the clock's where the decision says it, else the newest event's; later if a
 /// window of it looks further ahead.
 fn kept_at(decision: &Decision, situation: &Situation) -> Timestamp {
     let decided = decision.seen.iter().map(|(_, at)| *at).chain(decision.history.iter().map(|entry| entry.at)).max();
     let known = situation.conditions.values().flat_map(|c| [c.last_danger, c.last_clear]).flatten();
     let stored = decided.or_else(|| known.max()).unwrap_or(Timestamp::UNIX_EPOCH);
-    // What a window remembers must not be forgotten before it stops to matter.
-    situation.windows.values().filter_map(|window| window.until).fold(stored, Timestamp::max)
+    // What a window remembers must not be forgotten before it stops to matter, nor what is counted down to.
+    let windows = situation.windows.values().filter_map(|window| window.until);
+    let dates = situation.standing_countdowns().map(|(_, countdown)| countdown.date);
+    // A key that cannot be used may stay so for years; forgotten, it would be found anew.
+    let unusable = situation.record.as_ref().is_some_and(|record| record.state(SignedDuration::ZERO).is_danger());
+    let long = stored.checked_add(UNUSABLE_KEPT).ok().filter(|_| unusable);
+    windows.chain(dates).chain(long).fold(stored, Timestamp::max)
 }
 
 /// The pure function that [`Store::apply`] runs on a consistent snapshot; it may be run again.
@@ -410,11 +418,11 @@ pub struct SinkStats {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retention {
     /// Seen events: longer than SQS's longest retention (14 days), or a redelivery would page again.
-    pub seen: jiff::SignedDuration,
+    pub seen: SignedDuration,
     /// Resolved incidents with their alerts, history and finished deliveries.
-    pub history: jiff::SignedDuration,
+    pub history: SignedDuration,
     /// Markers of resolves that no alert followed.
-    pub markers: jiff::SignedDuration,
+    pub markers: SignedDuration,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -9,9 +9,11 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::{Policy, ReadSet};
-use crate::core::event::{Event, EventId, FactKind, KeyRef};
+use crate::core::event::{Event, EventId, FactKind, Family, KeyRef};
 use crate::core::incident::Fingerprint;
+use crate::core::keystate::{self, Fact, KeyState, Witness};
 use crate::core::notification::{EventCard, Link};
+use crate::core::observe;
 use crate::core::render;
 use crate::core::route::reads_unknown;
 use crate::core::rule::window::Window;
@@ -65,6 +67,19 @@ pub struct Evaluation {
     pub steps: Vec<Step>,
     #[serde(skip)]
     pub clears: Vec<Clear>,
+    /// What it says of the state of its key.
+    #[serde(skip)]
+    pub states: Option<States>,
+    /// It is an observation: what is known already is no news.
+    #[serde(skip)]
+    pub observed: bool,
+}
+
+/// What an event, or a look-up made because of it, says of the state of a key, and where that is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct States {
+    pub fingerprint: Fingerprint,
+    pub facts: Vec<Fact>,
 }
 
 /// One rule matched the event. It is an alert, unless the rule's window says otherwise.
@@ -79,6 +94,10 @@ pub struct Candidate {
     pub texts: Texts,
     /// What the rule's window compares.
     pub value: Option<String>,
+    /// The date that its rule counts down to.
+    pub date: Option<Timestamp>,
+    /// When it became an alert, where that is not the event's time.
+    pub at: Option<Timestamp>,
 }
 
 /// The event plays a part in a rule's window, but not the main one.
@@ -105,7 +124,8 @@ impl Candidate {
     /// As the rule says, whatever the event.
     pub(super) fn plain(rule: Arc<Rule>, fingerprint: Fingerprint) -> Self {
         let severity = rule.severity;
-        Self { rule, fingerprint, severity, watching: vec![], texts: Texts::default(), value: None }
+        let texts = Texts::default();
+        Self { rule, fingerprint, severity, watching: vec![], texts, value: None, date: None, at: None }
     }
 
     fn of(rule: &Arc<Rule>, document: &Value, fingerprint: Fingerprint) -> Self {
@@ -128,6 +148,8 @@ impl Candidate {
             Value::String(text) => text.clone(),
             other => other.to_string(),
         });
+        let date = rule.countdown.as_deref().and_then(|path| value_at(document, path));
+        candidate.date = date.and_then(Value::as_str).and_then(render::event_date);
         candidate
     }
 }
@@ -161,9 +183,16 @@ impl Clear {
 }
 
 impl Evaluation {
+    /// What is kept of it for a time when its rules are not asked again.
+    pub(super) fn remembered(&self) -> Self {
+        let mut kept = Self { alerts: vec![], steps: vec![], clears: vec![], states: None, ..self.clone() };
+        kept.observed = false;
+        kept
+    }
+
     /// No rule, resolve or state reads this event: its message can be deleted at once.
     pub fn is_idle(&self) -> bool {
-        self.alerts.is_empty() && self.steps.is_empty() && self.clears.is_empty()
+        self.alerts.is_empty() && self.steps.is_empty() && self.clears.is_empty() && self.states.is_none()
     }
 
     /// The keys of all state that deciding on these evaluations needs.
@@ -173,6 +202,7 @@ impl Evaluation {
             reads.fingerprints.extend(evaluation.alerts.iter().map(|a| a.fingerprint.clone()));
             reads.fingerprints.extend(evaluation.steps.iter().map(|s| s.fingerprint.clone()));
             reads.fingerprints.extend(evaluation.clears.iter().map(|c| c.fingerprint.clone()));
+            reads.fingerprints.extend(evaluation.states.iter().map(|s| s.fingerprint.clone()));
         }
         reads.fingerprints.sort();
         reads.fingerprints.dedup();
@@ -187,6 +217,9 @@ pub fn evaluate(policy: &Policy, prepared: &Prepared, now: Timestamp) -> Evaluat
     let event = &prepared.event;
     let document = &event.document;
     let incomplete = !prepared.marks.is_empty();
+    let observed = event.family == Family::Observation;
+    // KMS speaks of the time before it may not know of yet.
+    let speaks_of = if observed { observe::settled(event.time, policy.engine.settle) } else { event.time };
     let (mut alerts, mut steps, mut clears) = (Vec::new(), Vec::new(), Vec::new());
     for rule in policy.rules.candidates(document) {
         if rule.matches.matches(document) && !excepted(rule, document, incomplete) {
@@ -204,8 +237,11 @@ pub fn evaluate(policy: &Policy, prepared: &Prepared, now: Timestamp) -> Evaluat
         }
         if rule.resolve.as_ref().is_some_and(|resolve| resolve.matches(document)) {
             let print = |family| fingerprint(family, &rule.group_by, document);
-            clears.extend(rule.families().map(|family| Clear::by_event(&rule.id, print(family), event.time)));
+            clears.extend(rule.families().map(|family| Clear::by_event(&rule.id, print(family), speaks_of)));
         }
+    }
+    if observed {
+        clears.extend(observed_clears(policy, document, speaks_of));
     }
     for legacy in &policy.legacy {
         if legacy.resolve.matches(document)
@@ -215,6 +251,9 @@ pub fn evaluate(policy: &Policy, prepared: &Prepared, now: Timestamp) -> Evaluat
             clears.push(Clear { only_for: Some(legacy.source.clone()), ..clear });
         }
     }
+    let states = states(policy, prepared, |print| {
+        alerts.iter().any(|alert| alert.fingerprint == *print) || clears.iter().any(|clear| clear.fingerprint == *print)
+    });
     Evaluation {
         id: event.id.clone(),
         event: render::card(event, now, policy.engine.late_after),
@@ -228,7 +267,42 @@ pub fn evaluate(policy: &Policy, prepared: &Prepared, now: Timestamp) -> Evaluat
         alerts,
         steps,
         clears,
+        states,
+        observed,
     }
+}
+
+/// KMS itself says that a danger is past: what a look-up would say of one alert, an observation says of all rules.
+fn observed_clears(policy: &Policy, document: &Value, at: Timestamp) -> Vec<Clear> {
+    let speaks = |rule: &&Arc<Rule>| {
+        let recovered = rule.recovered.as_ref().is_some_and(|recovered| recovered.matches(document));
+        recovered && rule.group_by.iter().all(|path| value_at(document, path).is_some())
+    };
+    let clears = policy.rules.rules.iter().filter(speaks).flat_map(|rule| {
+        let print = |family| fingerprint(family, &rule.group_by, document);
+        rule.families().map(move |family| Clear { by_lookup: true, ..Clear::by_event(&rule.id, print(family), at) })
+    });
+    clears.collect()
+}
+
+/// What is said of the state of the key, if some rule's incidents follow it. What tells of it by the way (a refusal, a
+/// look-up) matters only where `touched` says that an incident may be concerned.
+fn states(policy: &Policy, prepared: &Prepared, touched: impl Fn(&Fingerprint) -> bool) -> Option<States> {
+    let event = &prepared.event;
+    if !policy.rules.follows_keys() || event.key.as_ref()?.arn.is_none() {
+        return None;
+    }
+    let fingerprint = fingerprint(keystate::FAMILY, &[keystate::GROUP_BY.to_owned()], &event.document);
+    if !keystate::tells(event) && !touched(&fingerprint) {
+        return None;
+    }
+    let looked_up = prepared.looked_up.as_ref().map(|looked_up| Fact {
+        at: looked_up.read_at,
+        state: KeyState::of(&looked_up.state),
+        by: Witness::Kms,
+    });
+    let facts: Vec<Fact> = keystate::fact(event).into_iter().chain(looked_up).collect();
+    (!facts.is_empty()).then_some(States { fingerprint, facts })
 }
 
 /// An exemption that reads a value we could not look up counts as not matching: never lose a page to missing knowledge.

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use jiff::{SignedDuration, Timestamp};
 
 use super::evaluate::{Candidate, Clear, Same};
+use super::keys::Turn;
 use super::notify::{self, Telling};
 use super::{AlertEntry, Decision, Evaluation, HistoryEntry, NotTold, Policy, Snapshot, What};
 use crate::core::event::EventId;
@@ -38,6 +39,8 @@ struct Joining {
     merged: bool,
     notice: bool,
     incomplete: bool,
+    /// A mark before a date has passed.
+    mark: bool,
 }
 
 impl Joining {
@@ -48,7 +51,8 @@ impl Joining {
             actors: incident.actors.len(),
             rules: incident.rules.len(),
         };
-        Self { fresh: incident.alerts == 0, incident, before, merged: true, notice: false, incomplete: false }
+        let fresh = incident.alerts == 0;
+        Self { fresh, incident, before, merged: true, notice: false, incomplete: false, mark: false }
     }
 }
 
@@ -61,6 +65,8 @@ pub(super) struct Desk<'a> {
     /// Silences that this decision changes.
     pub(super) silences: BTreeMap<String, Silence>,
     seen: HashSet<EventId>,
+    /// What the event at hand changes of the state of its key.
+    turn: Option<Turn>,
     pub(super) decision: Decision,
 }
 
@@ -73,6 +79,7 @@ impl<'a> Desk<'a> {
             working: HashMap::new(),
             silences: BTreeMap::new(),
             seen: HashSet::new(),
+            turn: None,
             decision: Decision::default(),
         };
         for fingerprint in snapshot.unreadable.keys() {
@@ -95,8 +102,14 @@ impl<'a> Desk<'a> {
             .unwrap_or_else(|| Situation::new(fingerprint.clone()))
     }
 
-    pub(super) fn put(&mut self, situation: Situation) {
+    pub(super) fn put(&mut self, mut situation: Situation) {
+        self.schedule(&mut situation);
         self.working.insert(situation.fingerprint.clone(), situation);
+    }
+
+    /// Whether anything is remembered under a fingerprint.
+    pub(super) fn knows(&self, fingerprint: &Fingerprint) -> bool {
+        self.working.contains_key(fingerprint) || self.snapshot.situations.contains_key(fingerprint)
     }
 
     /// Everything that changed, in a stable order.
@@ -123,13 +136,27 @@ impl<'a> Desk<'a> {
             self.decision.duplicates += 1;
             return;
         }
-        self.decision.seen.push((evaluation.id.clone(), self.now));
+        let alerts = self.decision.alerts.len();
+        self.turn = self.learn(evaluation);
         // Clears that a lookup spoke come first, so that an alert whose danger is past never pages.
         for clear in evaluation.clears.iter().filter(|c| c.by_lookup) {
-            self.clear(clear, evaluation);
+            self.clear_by(clear, evaluation);
         }
         self.alerts(evaluation);
         for clear in evaluation.clears.iter().filter(|c| !c.by_lookup) {
+            self.clear_by(clear, evaluation);
+        }
+        if let Some(turn) = self.turn.take() {
+            self.tell_of_turn(&turn, evaluation);
+        }
+        // KMS is asked about thousands of keys again and again: what says nothing new is not worth remembering.
+        if !evaluation.observed || self.decision.alerts.len() > alerts {
+            self.decision.seen.push((evaluation.id.clone(), self.now));
+        }
+    }
+
+    fn clear_by(&mut self, clear: &Clear, evaluation: &Evaluation) {
+        if !evaluation.observed || self.clears_something(clear) {
             self.clear(clear, evaluation);
         }
     }
@@ -137,16 +164,17 @@ impl<'a> Desk<'a> {
     /// Time has passed for one situation: a danger may have ended, a repeat may be due.
     pub(super) fn time(&mut self, fingerprint: &Fingerprint) {
         self.overdue(fingerprint);
+        self.count_on(fingerprint);
         let mut situation = self.take(fingerprint);
         self.lapse(&mut situation);
-        if let Some(incident) = &mut situation.incident {
-            self.look_again(incident);
-        }
-        if let Some(incident) = situation.incident.as_mut().filter(|incident| incident.state == State::Open)
-            && repeat_due(incident, self.now)
-        {
-            incident.last_notified_at = Some(self.now);
-            self.tell(incident, Telling::told(Kind::Update, Reason::Repeat));
+        if let Some(mut incident) = situation.incident.take() {
+            self.refresh(&situation, &mut incident);
+            self.look_again(&mut incident);
+            if incident.state == State::Open && repeat_due(&incident, self.now) {
+                incident.last_notified_at = Some(self.now);
+                self.tell(&mut incident, Telling::told(Kind::Update, Reason::Repeat));
+            }
+            situation.incident = Some(incident);
         }
         self.put(situation);
     }
@@ -171,11 +199,16 @@ impl<'a> Desk<'a> {
             let ripe = self.step(step, evaluation);
             together.entry(&step.fingerprint).or_default().extend(ripe);
         }
+        let turn = self.turn.clone();
         for candidate in &evaluation.alerts {
+            if !self.is_news(candidate, evaluation, turn.as_ref()) {
+                continue;
+            }
             let alerts = together.entry(&candidate.fingerprint).or_default();
-            match &candidate.rule.window {
-                None => alerts.push((Cow::Borrowed(candidate), Cow::Borrowed(evaluation))),
-                Some(window) => alerts.extend(self.remember(window, candidate, evaluation)),
+            match (&candidate.rule.window, &candidate.rule.countdown) {
+                (Some(window), _) => alerts.extend(self.remember(window, candidate, evaluation)),
+                (None, Some(_)) => alerts.extend(self.count(candidate, evaluation)),
+                (None, None) => alerts.push((Cow::Borrowed(candidate), Cow::Borrowed(evaluation))),
             }
         }
         for (fingerprint, alerts) in together {
@@ -195,8 +228,8 @@ impl<'a> Desk<'a> {
         let mut joining: Option<Joining> = None;
         let now = self.now;
         for (candidate, evaluation) in &alerts {
-            let at = evaluation.event.time;
-            endanger(&mut situation, &candidate.rule, at);
+            endanger(&mut situation, &candidate.rule, evaluation.event.time);
+            let at = candidate.at.unwrap_or(evaluation.event.time);
             if let Some(done) = joining.take_if(|one| !joins(&one.incident, at, self.policy.engine.reopen_within)) {
                 situation.incident = Some(self.conclude(&situation, done));
             }
@@ -217,6 +250,7 @@ impl<'a> Desk<'a> {
             let incident = &mut one.incident;
             one.merged &= merge(incident, candidate, evaluation);
             one.notice = candidate.rule.notice;
+            one.mark |= candidate.at.is_some();
             one.incomplete |= evaluation.incomplete;
             self.rise(incident);
             if situation.windows.get(&candidate.rule.id).is_some_and(|window| window.dropped > 0) {
@@ -241,7 +275,8 @@ impl<'a> Desk<'a> {
 
     /// Says what alerts that joined at once mean for the incident.
     fn conclude(&mut self, situation: &Situation, joined: Joining) -> Incident {
-        let Joining { mut incident, fresh, before, merged, notice, incomplete } = joined;
+        let Joining { mut incident, fresh, before, merged, notice, incomplete, mark } = joined;
+        self.refresh(situation, &mut incident);
         self.note_shadow(&mut incident);
         let active = situation.active(self.now);
         let resolved = incident.state == State::Resolved;
@@ -251,7 +286,7 @@ impl<'a> Desk<'a> {
         } else if notice && (fresh || resolved) {
             self.notice(&mut incident, fresh, Reason::Notice, incomplete);
         } else if active {
-            self.standing(&mut incident, fresh, before, incomplete);
+            self.standing(&mut incident, fresh, before, incomplete, mark);
         } else if fresh {
             incident.resolved_at = situation.cleared_at(self.now);
             self.notice(&mut incident, true, Reason::OpenedAndResolved, incomplete);
@@ -286,7 +321,7 @@ impl<'a> Desk<'a> {
     }
 
     /// An alert whose danger stands: open, open again, escalate, or say nothing new.
-    fn standing(&mut self, incident: &mut Incident, fresh: bool, before: Before, incomplete: bool) {
+    fn standing(&mut self, incident: &mut Incident, fresh: bool, before: Before, incomplete: bool, mark: bool) {
         let state = before.state;
         if !fresh && incident.severity > before.severity && incident.severity == Severity::Critical {
             incident.rose_at = Some(self.now);
@@ -297,18 +332,37 @@ impl<'a> Desk<'a> {
             incident.taken = None;
             self.transition(incident, (!fresh).then_some(state), State::Open, reason, None);
             self.tell(incident, Telling::routed(Kind::Trigger, reason, incomplete));
-        } else if incident.severity > before.severity || incident.rules.len() > before.rules {
-            let risen = incident.severity > before.severity;
-            let reason = if risen { Reason::Escalated } else { Reason::NewDanger };
+        } else if let Some(reason) = self.worse(incident, before, mark) {
             incident.step += 1;
             // A rise, or a new danger, asks for a person again, even if somebody had taken it.
             self.transition(incident, Some(state), State::Open, reason, None);
             self.tell(incident, Telling::routed(Kind::Update, reason, incomplete));
+        } else if self.turn_of(incident).is_some_and(Turn::is_better) {
+            self.tell(incident, Telling::told(Kind::Update, Reason::Downgraded));
         } else if incident.actors.len() > before.actors {
             self.tell(incident, Telling::told(Kind::Update, Reason::NewActor));
         } else {
             self.not_told(incident, NotTold::NothingNew);
         }
+    }
+
+    /// Why people are asked again about an incident that is open: it is worse than before, or there is less time.
+    fn worse(&self, incident: &Incident, before: Before, mark: bool) -> Option<Reason> {
+        let turn = self.turn_of(incident);
+        let more = incident.rules.len() > before.rules && !turn.is_some_and(|turn| turn.is_better() || turn.is_known());
+        if incident.severity > before.severity {
+            Some(Reason::Escalated)
+        } else if turn.is_some_and(Turn::is_worse) {
+            Some(Reason::NewDanger)
+        } else if mark {
+            Some(Reason::Countdown)
+        } else {
+            more.then_some(Reason::NewDanger)
+        }
+    }
+
+    fn turn_of(&self, incident: &Incident) -> Option<&Turn> {
+        self.turn.as_ref().filter(|turn| turn.fingerprint == incident.fingerprint)
     }
 
     /// Told once, never open.
@@ -330,13 +384,16 @@ impl<'a> Desk<'a> {
             condition.last_clear = condition.last_clear.max(Some(clear.at));
         }
         let (active, cleared_at) = (situation.active(self.now), situation.cleared_at(self.now));
-        if let Some(incident) = situation.incident.as_mut().filter(|_| applies && !active) {
-            if incident.state == State::Resolved {
+        if let Some(mut incident) = situation.incident.take() {
+            self.refresh(&situation, &mut incident);
+            let over = applies && !active;
+            if over && incident.state == State::Resolved {
                 // The newest clearance is the end, in whatever order they come.
                 incident.resolved_at = cleared_at.or(incident.resolved_at);
-            } else {
-                self.resolve(incident, cleared_at.unwrap_or(clear.at), Reason::Resolved, Some(evaluation));
+            } else if over {
+                self.resolve(&mut incident, cleared_at.unwrap_or(clear.at), Reason::Resolved, Some(evaluation));
             }
+            situation.incident = Some(incident);
         }
         self.put(situation);
     }
@@ -408,7 +465,7 @@ fn repeat_due(incident: &Incident, now: Timestamp) -> bool {
 }
 
 /// A rule's danger stands since `at`.
-fn endanger(situation: &mut Situation, rule: &Rule, at: Timestamp) {
+pub(super) fn endanger(situation: &mut Situation, rule: &Rule, at: Timestamp) {
     if rule.notice {
         return;
     }
@@ -436,7 +493,7 @@ pub(super) fn first_incident(candidate: &Candidate, evaluation: &Evaluation) -> 
 
 fn open(candidate: &Candidate, evaluation: &Evaluation, episode: u32) -> Incident {
     let Candidate { rule, fingerprint, severity, .. } = candidate;
-    let at = evaluation.event.time;
+    let at = candidate.at.unwrap_or(evaluation.event.time);
     Incident {
         id: Incident::id_of(fingerprint, episode),
         fingerprint: fingerprint.clone(),
@@ -448,6 +505,7 @@ fn open(candidate: &Candidate, evaluation: &Evaluation, episode: u32) -> Inciden
         opened_at: at,
         last_alert_at: at,
         resolved_at: None,
+        deadline: None,
         alerts: 0,
         actors: BTreeSet::new(),
         key: evaluation.key.clone(),
@@ -478,7 +536,7 @@ fn open(candidate: &Candidate, evaluation: &Evaluation, episode: u32) -> Inciden
 /// happening was counted before.
 fn merge(incident: &mut Incident, candidate: &Candidate, evaluation: &Evaluation) -> bool {
     let Candidate { rule, severity, watching, texts, .. } = candidate;
-    let at = evaluation.event.time;
+    let at = candidate.at.unwrap_or(evaluation.event.time);
     let merged = same_happening(incident, rule, evaluation);
     if !merged {
         incident.alerts += 1;
@@ -499,7 +557,12 @@ fn merge(incident: &mut Incident, candidate: &Candidate, evaluation: &Evaluation
         incident.first = evaluation.event.clone();
     }
     let newest = order(&evaluation.event) >= order(&incident.latest);
-    if newest || incident.voice.rule.is_empty() {
+    let first = incident.voice.rule.is_empty();
+    if newest || first {
+        incident.marks = evaluation.marks.iter().cloned().collect();
+    }
+    // A mark that passes is what there is to say now, however old the event that named the date.
+    if newest || first || candidate.at.is_some() {
         incident.last_alert_at = incident.last_alert_at.max(at);
         incident.latest = evaluation.event.clone();
         let said = texts.summary.as_ref().or(rule.summary.as_ref()).unwrap_or(&evaluation.said);
@@ -516,7 +579,6 @@ fn merge(incident: &mut Incident, candidate: &Candidate, evaluation: &Evaluation
             meaning: meaning(rule, texts),
             action: texts.action.as_ref().or(rule.action.as_ref()).cloned(),
         };
-        incident.marks = evaluation.marks.iter().cloned().collect();
         if texts.failed {
             incident.marks.insert("a text of the rule could not be printed".to_owned());
         }
@@ -559,6 +621,8 @@ fn join_keys(
         manager: first.manager.or(second.manager),
         origin: first.origin.or(second.origin),
         multi_region: first.multi_region.or(second.multi_region),
+        deletion_date: first.deletion_date.or(second.deletion_date),
+        valid_to: first.valid_to.or(second.valid_to),
         tags: or_map(first.tags, second.tags),
         labels: or_map(first.labels, second.labels),
     })

@@ -46,6 +46,9 @@ pub fn by_hand(policy: &Policy, snapshot: &Snapshot, command: &Command, now: Tim
                 desk.tell(&mut incident, Telling::told(Kind::Update, Reason::AcknowledgedByHand));
             }
             Action::Resolve => {
+                for rule in situation.countdowns.keys().cloned() {
+                    situation.conditions.entry(rule).or_default();
+                }
                 for condition in situation.conditions.values_mut() {
                     condition.last_clear = condition.last_clear.max(Some(now));
                 }

@@ -5,10 +5,12 @@
 //! The live daemon, replay and the played story all call these; there is no second engine.
 
 mod adopt;
+mod count;
 mod evaluate;
 mod fold;
 mod gate;
 mod hand;
+mod keys;
 mod notify;
 mod own;
 mod several;
@@ -20,13 +22,14 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::access::Trust;
-use super::event::EventId;
+use super::countdown::Marks;
+use super::event::{Event, EventId};
 use super::hold::Gate;
 use super::incident::{Fingerprint, Situation, State};
 use super::inhibit::Inhibit;
+use super::keystate;
 use super::notification::{EventCard, Kind, Notification, Reason};
 use super::peek::Peek;
 use super::route::{KeyLabels, Route};
@@ -35,7 +38,7 @@ use super::silence::Silence;
 
 pub use adopt::{LegacyResolve, adopt, legacy_resolves};
 pub(crate) use evaluate::value_at;
-pub use evaluate::{Candidate, Evaluation, LookedUp, Prepared, Step, evaluate, fingerprint};
+pub use evaluate::{Candidate, Evaluation, LookedUp, Prepared, States, Step, evaluate, fingerprint};
 pub use gate::{Gates, begin_silence, settle_silences};
 pub use hand::{Action, Command, by_hand};
 pub use own::{OwnSubject, own_clear, own_danger, own_notification};
@@ -56,6 +59,8 @@ pub struct Policy {
     /// Names of all canaries.
     pub canaries: Vec<String>,
     pub engine: EngineSettings,
+    /// How long before a date rules with `countdown` are alerts.
+    pub marks: Marks,
     /// Resolve patterns that open incidents were opened with and that the rules no longer have.
     pub legacy: Vec<LegacyResolve>,
 }
@@ -68,12 +73,17 @@ impl Policy {
 
     /// False only if provably nothing here reads an event that peeks so.
     pub fn concerned(&self, peek: &Peek<'_>) -> bool {
-        self.rules.concerned(peek) || self.legacy.iter().any(|legacy| legacy.index.concerned(peek))
+        self.rules.concerned(peek)
+            || self.legacy.iter().any(|legacy| legacy.index.concerned(peek))
+            || (self.rules.follows_keys() && keystate::speaks(peek))
     }
 
-    /// The same question of a decoded document.
-    pub fn concern(&self, document: &Value) -> bool {
-        self.rules.concern(document) || self.legacy.iter().any(|legacy| !legacy.index.candidates(document).is_empty())
+    /// The same question of a decoded event.
+    pub fn concern(&self, event: &Event) -> bool {
+        let document = &event.document;
+        self.rules.concern(document)
+            || self.legacy.iter().any(|legacy| !legacy.index.candidates(document).is_empty())
+            || (self.rules.follows_keys() && keystate::tells(event))
     }
 
     /// The same without rules: what is in force until open incidents have met the rules of now.
@@ -85,6 +95,7 @@ impl Policy {
             queues: self.queues.clone(),
             canaries: self.canaries.clone(),
             engine: self.engine,
+            marks: self.marks.clone(),
             ..Self::default()
         }
     }

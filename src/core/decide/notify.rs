@@ -3,9 +3,11 @@
 use jiff::Timestamp;
 
 use super::{NewDelivery, NotTold, Policy, What};
+use crate::core::countdown::{Deadline, Ending};
 use crate::core::hold::weight;
-use crate::core::incident::Incident;
+use crate::core::incident::{Incident, State};
 use crate::core::notification::{EventCard, IncidentCard, Kind, Notification, Reason};
+use crate::core::render;
 use crate::core::route;
 
 /// One thing to tell, before it is known to whom.
@@ -37,7 +39,7 @@ impl Telling {
 
     /// The same as it would have been told at its time.
     pub(super) fn of(kind: Kind, reason: Reason, incomplete: bool) -> Self {
-        let news = kind == Kind::Trigger || matches!(reason, Reason::Escalated | Reason::NewDanger);
+        let news = kind == Kind::Trigger || matches!(reason, Reason::Escalated | Reason::NewDanger | Reason::Countdown);
         if news { Self::routed(kind, reason, incomplete) } else { Self::told(kind, reason) }
     }
 
@@ -102,7 +104,7 @@ pub(super) fn compose(
         kind,
         reason,
         at: now,
-        summary: incident.said.clone(),
+        summary: said(incident, reason, &event, now),
         incident: IncidentCard {
             id: incident.id.clone(),
             fingerprint: incident.fingerprint.clone(),
@@ -115,6 +117,7 @@ pub(super) fn compose(
             opened_at: incident.opened_at,
             last_alert_at: incident.last_alert_at,
             resolved_at: incident.resolved_at,
+            deadline: incident.deadline.filter(|_| incident.state != State::Resolved),
             alerts: incident.alerts,
             actors: incident.actors.iter().cloned().collect(),
             step: incident.step,
@@ -132,6 +135,34 @@ pub(super) fn compose(
         marks,
         event,
         banner: None,
+    }
+}
+
+/// The newest alert in one plain line; of a key's turn to the better, and of a mark that passes, what that is.
+fn said(incident: &Incident, reason: Reason, event: &EventCard, now: Timestamp) -> String {
+    let key = incident.key.as_ref();
+    let name = key.map_or("the key", |key| key.display_name());
+    let state = key.and_then(|key| key.state.as_deref());
+    match (reason, incident.deadline) {
+        (Reason::Countdown, Some(Deadline { at, what })) => {
+            let left = render::span(at.duration_since(now));
+            let ending = match what {
+                Ending::Destroyed => "will be destroyed",
+                Ending::MaterialExpires => "loses its key material, which expires,",
+                Ending::Other => "reaches its date",
+            };
+            format!("{name} {ending} in {left}, on {}", render::plain(at))
+        }
+        (Reason::Downgraded, _) if event.name == "CancelKeyDeletion" => {
+            format!("{name}: deletion cancelled, key still DISABLED: enable it")
+        }
+        (Reason::Downgraded, _) => {
+            format!(
+                "{name} is {} now: better than before, but it still cannot be used",
+                state.unwrap_or("in another state")
+            )
+        }
+        _ => incident.said.clone(),
     }
 }
 

@@ -132,6 +132,7 @@ impl OwnSubject {
             matches: nothing(),
             except: vec![],
             window: None,
+            countdown: None,
             escalations: vec![],
             templates: None,
             resolve: None,
@@ -255,5 +256,7 @@ fn own_evaluation(
         alerts: vec![],
         steps: vec![],
         clears: vec![],
+        states: None,
+        observed: false,
     }
 }

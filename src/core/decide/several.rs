@@ -28,7 +28,7 @@ impl Desk<'_> {
             severity: candidate.severity,
             watching: candidate.watching.clone(),
             texts: candidate.texts.clone(),
-            evaluation: Evaluation { alerts: vec![], steps: vec![], clears: vec![], ..evaluation.clone() },
+            evaluation: evaluation.remembered(),
         };
         let mark = Mark {
             at: evaluation.event.time,

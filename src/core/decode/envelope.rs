@@ -7,6 +7,7 @@ use super::key::{self, Home, Keys};
 use super::read::{self, Object, account, boolean, object, owned, text};
 use super::{Reason, actor, cloudtrail, denial, native};
 use crate::core::event::{Actor, Event, EventId, FactKind, Family, Late, Outcome};
+use crate::core::observe::SOURCE as OWN_SOURCE;
 
 /// Why an object is no event.
 pub(super) struct Fault {
@@ -50,6 +51,13 @@ fn bad(detail: &str) -> Fault {
 
 fn read(envelope: &Object, detail: &Object) -> Result<Event, Fault> {
     let source = text(envelope, "source").ok_or_else(|| bad("`source` is no text"))?;
+    if source == OWN_SOURCE {
+        return Err(Fault {
+            reason: Reason::BadEnvelope,
+            detail: format!("`source` is `{OWN_SOURCE}`, which is kept for what kmswatch itself observes"),
+            hint: Some("somebody sends what looks like kmswatch's own word: find out who may write to the queue"),
+        });
+    }
     let detail_type = text(envelope, "detail-type").ok_or_else(|| bad("`detail-type` is no text"))?;
     refuse_trail_objects(source, detail_type, detail)?;
 
@@ -71,13 +79,17 @@ fn read(envelope: &Object, detail: &Object) -> Result<Event, Fault> {
     let event_name = text(detail, "eventName").filter(|_| recorded);
 
     let (outcome, denied_by) = if recorded { denial::outcome(detail) } else { (plain_outcome(detail), None) };
-    let keys = match native {
+    let mut keys = match native {
         Some(kind) => Keys { main: native::key(kind, envelope, detail, home), others: Vec::new() },
         None if recorded && is_kms(source, detail) => {
             key::of_kms(detail, event_name.unwrap_or_default(), outcome, home)
         }
         None => key::of_other(detail, home),
     };
+    if let Some(key) = keys.main.as_mut().filter(|_| recorded && is_kms(source, detail) && outcome == Outcome::Success)
+    {
+        key::dates(key, event_name.unwrap_or_default(), detail, time);
+    }
     let fact = match native {
         Some(kind) => native::fact(kind, keys.main.as_ref()),
         None if recorded && is_kms(source, detail) => {

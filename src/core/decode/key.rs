@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use super::arn::{self, KmsArn, Resource};
 use super::read::{Object, array, object, text};
 use crate::core::event::{KeyRef, Outcome};
+use crate::core::render::event_date;
 
 /// Where the event happened: what a bare key id is completed from.
 #[derive(Debug, Clone, Copy)]
@@ -268,6 +270,31 @@ fn describe(
         key.state = implied_state(name, outcome, text(detail, "errorMessage")).map(str::to_owned);
     }
 }
+
+/// Adds the dates that a success names: when the key will be destroyed, and when its imported material expires.
+pub(super) fn dates(key: &mut KeyRef, name: &str, detail: &Object, time: Timestamp) {
+    let nothing = Object::new();
+    let request = object(detail, "requestParameters").unwrap_or(&nothing);
+    let response = object(detail, "responseElements").unwrap_or(&nothing);
+    match name {
+        // A primary key that waits for its replicas has no date yet.
+        "ScheduleKeyDeletion" if key.state.as_deref() == Some("PendingDeletion") => {
+            let days = [response, request].into_iter().find_map(|part| part.get("pendingWindowInDays")?.as_i64());
+            let days = days.filter(|days| (1..=WINDOW_DAYS_MAX).contains(days)).unwrap_or(WINDOW_DAYS_DEFAULT);
+            let by_window = || time.checked_add(SignedDuration::from_hours(24 * days)).ok();
+            key.deletion_date = text(response, "deletionDate").and_then(event_date).or_else(by_window);
+        }
+        "ImportKeyMaterial" if text(request, "expirationModel") != Some("KEY_MATERIAL_DOES_NOT_EXPIRE") => {
+            let said = text(request, "validTo").or_else(|| text(response, "validTo"));
+            key.valid_to = said.and_then(event_date);
+        }
+        _ => {}
+    }
+}
+
+/// Waiting periods of `ScheduleKeyDeletion` (KMS API reference).
+const WINDOW_DAYS_MAX: i64 = 30;
+const WINDOW_DAYS_DEFAULT: i64 = 30;
 
 fn tags(request: &Object) -> BTreeMap<String, String> {
     array(request, "tags")

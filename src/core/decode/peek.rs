@@ -7,6 +7,7 @@ use super::BODY_BYTES_MAX;
 use super::envelope::DERIVED;
 use super::wrapper::JSON_DEPTH_MAX;
 use crate::core::event::Outcome;
+use crate::core::observe::SOURCE as OWN_SOURCE;
 use crate::core::pattern::tree::{Leaf, Tree};
 use crate::core::peek::{PathId, Paths, Peek, View};
 
@@ -79,7 +80,7 @@ pub(super) fn peek<'b>(body: &'b str, paths: &'b Paths) -> Option<Peek<'b>> {
     let event_name = text_or_nothing(detail, "eventName")?;
     let error_code = text_or_nothing(detail, "errorCode")?;
     let message_alone = detail.member("errorMessage").is_some() && error_code.is_empty();
-    if message_alone || detail.member("result").is_some() || source == "aws.s3" {
+    if message_alone || detail.member("result").is_some() || source == "aws.s3" || source == OWN_SOURCE {
         return None;
     }
     let recorded = !event_name.is_empty() && detail_type.ends_with(RECORDED);

@@ -88,7 +88,8 @@ fn parts(world: &World, decision: &Decision, evaluation: &Evaluation) -> BTreeMa
     for candidate in &evaluation.alerts {
         let part = parts.entry(candidate.rule.id.clone()).or_default();
         let told = alert(&candidate.rule.id);
-        part.alert = candidate.rule.window.is_none() || told.is_some();
+        let waits = candidate.rule.window.is_some() || candidate.rule.countdown.is_some();
+        part.alert = !waits || told.is_some();
         part.severity = Some(told.map_or(candidate.severity, |told| told.severity));
         part.window = window(world, &candidate.rule, &candidate.fingerprint);
     }
@@ -100,6 +101,13 @@ fn parts(world: &World, decision: &Decision, evaluation: &Evaluation) -> BTreeMa
 }
 
 fn window(world: &World, rule: &Rule, fingerprint: &Fingerprint) -> Option<String> {
+    if rule.countdown.is_some() {
+        let countdown = world.situation(fingerprint).and_then(|situation| situation.countdowns.get(&rule.id));
+        return Some(match countdown.and_then(|countdown| Some((countdown.date, countdown.due?))) {
+            Some((date, due)) => format!("The rule counts down to {date}. The next mark passes at {due}."),
+            None => "The rule counts down to a date, and there is no mark before it left to pass.".to_owned(),
+        });
+    }
     let window = rule.window.as_ref()?;
     let state = world.situation(fingerprint).and_then(|situation| situation.windows.get(&rule.id));
     let so_far = state.map_or_else(|| format!("it asks for {}", window.in_words()), |state| state.in_words(window));

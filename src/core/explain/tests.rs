@@ -33,7 +33,10 @@ fn the_verdicts_are_those_of_the_engine() {
         let evaluation = evaluate(&policy, &prepared, event.time);
         let explanation = told(&policy, event, vec![], Wanted::default());
         let alerting: BTreeSet<&str> = {
-            let alone = evaluation.alerts.iter().filter(|candidate| candidate.rule.window.is_none());
+            let alone = evaluation
+                .alerts
+                .iter()
+                .filter(|candidate| candidate.rule.window.is_none() && candidate.rule.countdown.is_none());
             alone.map(|candidate| candidate.rule.id.as_str()).collect()
         };
         let said = explanation.rules.iter().filter(|story| story.verdict == Verdict::Alert);

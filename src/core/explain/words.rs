@@ -61,6 +61,8 @@ pub fn reason_of_telling(reason: Reason) -> &'static str {
         Reason::Reopened => "it opened again, soon after its end",
         Reason::Escalated => "its severity rose",
         Reason::NewDanger => "another rule of its family fired: a danger on top of the one that stood",
+        Reason::Countdown => "the date it counts down to has come nearer",
+        Reason::Downgraded => "the key is better off than before, and still cannot be used",
         Reason::NewActor => "somebody else takes part now",
         Reason::Repeat => "it is still open",
         Reason::Resolved => "the danger is past",

@@ -9,6 +9,7 @@ use super::names::{self, NAMES};
 use super::walk::{Branch, admits, branches, clause, disjoint, word};
 use crate::base::diagnostic::Problem;
 use crate::core::event::ENVELOPE;
+use crate::core::observe;
 use crate::core::pattern::{Node, NodeKind, Pattern};
 
 /// What the `EventBridge` rule before a queue delivers: a word, or the rule's own event pattern.
@@ -125,7 +126,7 @@ impl schemars::JsonSchema for Delivers {
 /// What a pattern asks that no queue is ever handed. `delivers` holds what each queue's rule lets through.
 pub(super) fn undelivered(pattern: &Node, delivers: &[Delivers], problems: &mut Vec<Problem>) {
     let nodes: Vec<Node> = delivers.iter().map(Delivers::node).collect();
-    let delivered: Vec<Vec<(String, Value)>> = nodes
+    let mut delivered: Vec<Vec<(String, Value)>> = nodes
         .iter()
         .flat_map(branches)
         .map(|branch| branch.iter().map(|clause| (clause.path.clone(), clause.list.to_json())).collect())
@@ -133,6 +134,9 @@ pub(super) fn undelivered(pattern: &Node, delivers: &[Delivers], problems: &mut 
     if delivered.is_empty() {
         return;
     }
+    // What kmswatch observes itself comes through no queue.
+    let own = [("source", observe::SOURCE), ("detail-type", observe::DETAIL_TYPE)];
+    delivered.push(own.map(|(path, word)| (path.to_owned(), json!([word]))).to_vec());
     for branch in branches(pattern) {
         let own: Vec<(String, Value)> =
             branch.iter().map(|clause| (clause.path.clone(), clause.list.to_json())).collect();

@@ -34,6 +34,7 @@ const VALUES: &[(&str, &[&str])] = &[
             "PendingDeletion",
             "PendingImport",
             "PendingReplicaDeletion",
+            "Deleted",
             "Unavailable",
             "Updating",
         ],

@@ -30,7 +30,7 @@ pub fn event_date(text: &str) -> Option<Timestamp> {
 }
 
 /// `2021-11-02 23:25:25 UTC`.
-pub(super) fn plain(time: Timestamp) -> String {
+pub(in crate::core) fn plain(time: Timestamp) -> String {
     time.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 

@@ -23,10 +23,18 @@ pub fn undo_command(event_name: &str, key_arn: &str) -> Option<String> {
 
 /// The command that undoes an event. Only a success has something to undo.
 pub fn undo(event: &Event) -> Option<String> {
+    let arn = event.key.as_ref().and_then(|key| key.arn.as_deref());
+    if event.family == Family::Observation {
+        // Nobody is known to have done it, but what brings the key back is the same.
+        return match event.key.as_ref()?.state.as_deref()? {
+            "Disabled" => undo_command("DisableKey", arn?),
+            "PendingDeletion" | "PendingReplicaDeletion" => undo_command("ScheduleKeyDeletion", arn?),
+            _ => None,
+        };
+    }
     if event.outcome != Outcome::Success || event.family != Family::Call || event.source != "aws.kms" {
         return None;
     }
-    let arn = event.key.as_ref().and_then(|key| key.arn.as_deref());
     let named = |path: &str| event.document.pointer(path).and_then(Value::as_str);
     match event.name.as_str() {
         "CreateGrant" => {

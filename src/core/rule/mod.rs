@@ -14,6 +14,7 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::keystate;
 use super::pattern::Pattern;
 use super::peek::Peek;
 use escalate::Escalation;
@@ -64,6 +65,8 @@ pub struct Rule {
     pub except: Vec<Pattern>,
     /// What it asks of several events together.
     pub window: Option<Window>,
+    /// The path of a date in the event: it is an alert when a mark before the date passes, not when the event comes.
+    pub countdown: Option<String>,
     /// When it is worse than `severity` says.
     pub escalations: Vec<Escalation>,
     /// Texts that hold values of the event.
@@ -110,6 +113,8 @@ impl Rule {
 pub struct RuleSet {
     pub rules: Vec<Arc<Rule>>,
     index: Index,
+    /// Whether a rule's incidents move with the state of their key.
+    follows_keys: bool,
 }
 
 impl Default for RuleSet {
@@ -121,7 +126,14 @@ impl Default for RuleSet {
 impl RuleSet {
     pub fn new(rules: Vec<Arc<Rule>>) -> Self {
         let index = Index::new(rules.iter().enumerate().flat_map(|(at, rule)| rule.patterns().map(move |p| (at, p))));
-        Self { rules, index }
+        let follows_keys =
+            rules.iter().any(|rule| rule.family == keystate::FAMILY && rule.group_by == [keystate::GROUP_BY]);
+        Self { rules, index, follows_keys }
+    }
+
+    /// Whether a rule's incidents move with the state of their key, so that whatever changes it matters.
+    pub fn follows_keys(&self) -> bool {
+        self.follows_keys
     }
 
     /// Reads a message's body as far as the rules ask; `None` where it takes a full decode.

@@ -49,6 +49,10 @@ pub struct RuleSpec {
     pub absent: Option<AbsentSpec>,
     /// An alert only if a value is new to the group.
     pub new_value: Option<NewValueSpec>,
+    /// The path of a date in the event, such as `key.deletion_date`: the alert comes when a mark of `[countdown]` before that
+    /// date passes, and again at each further one.
+    #[schemars(with = "Option<String>")]
+    pub countdown: Option<Spanned<String>>,
     /// When it is worse than `severity` says.
     #[serde(default)]
     pub escalate: Vec<EscalateSpec>,
@@ -139,6 +143,7 @@ pub fn compile(spec: &RuleSpec) -> Result<Rule, Vec<Problem>> {
         new_value: spec.new_value.as_ref(),
     };
     let window = window::compile(&written, &mut problems);
+    check_countdown(spec, window.is_some(), notice, &mut problems);
     let escalations =
         spec.escalate.iter().filter_map(|one| escalate::compile(one, spec.severity, &mut problems)).collect();
     let texts = [Some(&spec.title), spec.summary.as_ref(), spec.meaning.as_ref(), spec.action.as_ref()];
@@ -152,6 +157,7 @@ pub fn compile(spec: &RuleSpec) -> Result<Rule, Vec<Problem>> {
         title: template::plain(spec.title.get_ref()),
         severity: spec.severity,
         window,
+        countdown: spec.countdown.as_ref().map(|path| path.get_ref().clone()),
         escalations,
         templates,
         matches,
@@ -271,6 +277,20 @@ fn check_end(spec: &RuleSpec, notice: bool, problems: &mut Vec<Problem>) {
         problems.push(
             Problem::error(after.span(), "an incident that ends at once is a notice")
                 .hint("write `notice = true` instead"),
+        );
+    }
+}
+
+fn check_countdown(spec: &RuleSpec, window: bool, notice: bool, problems: &mut Vec<Problem>) {
+    let Some(path) = &spec.countdown else { return };
+    check_path(path, problems);
+    if window || notice {
+        problems.push(
+            Problem::error(
+                path.span(),
+                "`countdown` does not go with `threshold`, `sequence`, `absent`, `new_value` or `notice`",
+            )
+            .hint("make a rule of its own of it; both may name the same incident family"),
         );
     }
 }

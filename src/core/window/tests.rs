@@ -44,6 +44,8 @@ fn evaluation(id: &str, at: Timestamp) -> Evaluation {
         alerts: vec![],
         steps: vec![],
         clears: vec![],
+        states: None,
+        observed: false,
     }
 }
 

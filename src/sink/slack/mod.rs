@@ -29,6 +29,12 @@ mod card;
 use api::{Api, Refusal};
 use block::Mention;
 
+/// What is posted, for tests of what people see.
+#[cfg(test)]
+pub(super) fn card_of(n: &Notification) -> Value {
+    card::full(n, &[])
+}
+
 /// `[sinks.<name>.slack]`: either `webhook_url`, or `token` and `channel`.
 #[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]

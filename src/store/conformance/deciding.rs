@@ -1,12 +1,18 @@
 //! `apply`: what a decision is made from, and that it is stored whole, once.
 
+use jiff::SignedDuration;
+
 use super::fixture::{
     Shared, alert, all, at, fingerprint, incident_id, keep, notification, put, situation, timed, transition,
 };
-use crate::core::decide::{Decision, NewDelivery, ReadSet, Snapshot};
+use crate::core::countdown::Countdown;
+use crate::core::decide::{self, Decision, NewDelivery, OwnSubject, ReadSet, Snapshot};
 use crate::core::event::EventId;
-use crate::core::incident::State;
+use crate::core::incident::{Situation, State};
+use crate::core::keystate::{Fact, KeyRecord, KeyState, Witness};
 use crate::core::notification::Kind;
+use crate::core::rule::{Severity, Texts};
+use crate::core::window::Waiting;
 use crate::store::DeliveryState;
 
 /// What `reads` reads, without changing anything.
@@ -22,6 +28,41 @@ async fn read(store: &Shared, reads: &ReadSet) -> Snapshot {
 
 fn seen(id: &str) -> (EventId, jiff::Timestamp) {
     (EventId(id.into()), at(0))
+}
+
+/// The state of a key and what is counted down to live in the situation; a timer that is due finds them again.
+pub(super) async fn what_is_known_of_keys_and_dates_is_kept(store: &Shared) {
+    let mut known = Situation::new(fingerprint(1));
+    let mut record = KeyRecord::default();
+    for (second, state, by) in [
+        (10, KeyState::PendingDeletion, Witness::Life),
+        (20, KeyState::PendingImport, Witness::Material),
+        (30, KeyState::PendingDeletion, Witness::Kms),
+    ] {
+        record.learn(Fact { at: at(second), state, by });
+    }
+    known.record = Some(record);
+    let evaluation = decide::own_danger(&OwnSubject::StoreFailing, "it counts", at(10));
+    let waiting = Waiting { severity: Severity::High, watching: vec![], texts: Texts::default(), evaluation };
+    let countdown = Countdown {
+        at: at(10),
+        id: EventId("e1".into()),
+        date: at(90_000),
+        told: Some(SignedDuration::from_hours(24)),
+        due: Some(at(40)),
+        waiting: Box::new(waiting),
+    };
+    known.countdowns.insert("near".into(), countdown);
+    keep(store, Decision { situations: vec![known.clone()], ..Decision::default() }).await;
+    let reads = ReadSet { due: Some((at(39), 10)), ..ReadSet::default() };
+    assert!(read(store, &reads).await.situations.is_empty(), "not yet");
+    let reads = ReadSet { due: Some((at(40), 10)), ..ReadSet::default() };
+    let found = read(store, &reads).await.situations.remove(&fingerprint(1)).unwrap();
+    // What a waiting evaluation matched is not kept.
+    assert_eq!((&found.record, found.next_due()), (&known.record, known.next_due()));
+    let (mine, kept) = (&known.countdowns["near"], &found.countdowns["near"]);
+    assert_eq!((mine.at, mine.date, mine.told), (kept.at, kept.date, kept.told));
+    assert_eq!(mine.waiting.evaluation.said, kept.waiting.evaluation.said);
 }
 
 pub(super) async fn what_is_stored_is_read_back(store: &Shared) {

@@ -123,7 +123,7 @@ fn a_resolve_of_old_does_not_end_a_danger_of_now() {
     let mut mended = policy_with(vec![rule_from(&first.replace("'Old', ", ""))], "");
     mended.legacy = legacy_resolves(&mended.rules, world.snapshot.situations.values());
     let old = call("Old", 5, json!({}));
-    assert!(mended.concern(&old.document) && !mended.rules.concern(&old.document), "the old pattern is looked for");
+    assert!(mended.concern(&old) && !mended.rules.concern(&old.document), "the old pattern is looked for");
     world.feed(&mended, &[call("New", 5, json!({})), call("A", 10, json!({}))], at(11));
     world.feed(&mended, &[call("Old", 15, json!({}))], at(16));
     assert_eq!(world.only().state, State::Open);

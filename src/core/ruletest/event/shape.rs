@@ -13,6 +13,7 @@ use crate::core::catalog::{self, Form, Scene};
 use crate::core::decode::arn::{KmsArn, Resource};
 use crate::core::decode::decode;
 use crate::core::event::{Actor, Event, FIELDS, KeyRef};
+use crate::core::observe::{By, DETAIL_TYPE, Observation};
 use crate::core::pattern::node::Name;
 use crate::core::pattern::{Node, NodeKind};
 
@@ -57,6 +58,9 @@ pub(super) fn event(
     number: u64,
     assess: &mut dyn FnMut(&mut Event),
 ) -> Result<Event, Fault> {
+    if said.get("detail-type").and_then(Value::as_str) == Some(DETAIL_TYPE) {
+        return observation(said, time, number);
+    }
     let mut envelope = whole(said, time, number)?;
     for path in &controls.without {
         remove(&mut envelope, path);
@@ -68,6 +72,27 @@ pub(super) fn event(
     }
     let mut event = decoded.events.pop().ok_or_else(|| Fault::new(None, "this makes no event", "name its `detail`"))?;
     assess(&mut event);
+    overlay(&mut event, said)?;
+    Ok(event)
+}
+
+/// What KMS was found to say: of the `key` of the test, with the further members of its `detail`.
+fn observation(said: &Object, time: Timestamp, number: u64) -> Result<Event, Fault> {
+    let scene = scene(said, time, number)?;
+    let mut key = said.get("key").cloned().unwrap_or_else(|| json!({}));
+    put(&mut key, "arn", scene.key.into());
+    let mut key = serde_json::from_value::<KeyRef>(key).map_err(|error| wrong("key", &error))?;
+    key.state.get_or_insert_with(|| "Enabled".to_owned());
+    key.manager.get_or_insert_with(|| "CUSTOMER".to_owned());
+    let detail = said.get("detail").and_then(Value::as_object);
+    let text = |name: &str| detail.and_then(|detail| detail.get(name));
+    let by = if text("by").and_then(Value::as_str) == Some("verification") { By::Verification } else { By::Sweep };
+    let first = text("first").and_then(Value::as_bool).unwrap_or(false);
+    let Some(observation) = Observation::new(by, time, key) else {
+        return Err(Fault::new(Some("key"), "this is no key that KMS has", "write key.id = \"1234abcd-…\""));
+    };
+    let more = detail.cloned().unwrap_or_default();
+    let mut event = Observation { first, more, ..observation }.event();
     overlay(&mut event, said)?;
     Ok(event)
 }

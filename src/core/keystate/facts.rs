@@ -1,0 +1,76 @@
+//! What an event says of the state of its key.
+
+use super::{Fact, KeyState, Witness};
+use crate::core::event::{Event, FactKind, Family, Outcome};
+use crate::core::peek::Peek;
+
+/// Calls and service events of KMS whose success changes the state of a key.
+const SPEAKERS: &[&str] = &[
+    "CancelKeyDeletion",
+    "DeleteExpiredKeyMaterial",
+    "DeleteImportedKeyMaterial",
+    "DeleteKey",
+    "DisableKey",
+    "EnableKey",
+    "ImportKeyMaterial",
+    "ScheduleKeyDeletion",
+];
+
+/// Whether an event that peeks so may change the state of a key, whatever rules ask for.
+pub fn speaks(peek: &Peek<'_>) -> bool {
+    peek.text(&["detail", "errorCode"]).is_none()
+        && peek.text(&["source"]) == Some("aws.kms")
+        && peek.text(&["detail", "eventName"]).is_some_and(|name| SPEAKERS.contains(&name))
+}
+
+/// Whether an event changes the state of a key, or is KMS's own word on it.
+pub fn tells(event: &Event) -> bool {
+    event.family == Family::Observation || change(event).is_some()
+}
+
+/// What an event says of the state of the key it is about.
+pub fn fact(event: &Event) -> Option<Fact> {
+    event.key.as_ref()?.arn.as_ref()?;
+    let said = event.key.as_ref().and_then(|key| key.state.as_deref()).map(KeyState::of);
+    let told = |state: KeyState| Fact { at: event.time, state, by: Witness::Kms };
+    if event.family == Family::Observation {
+        return said.map(told);
+    }
+    if let Some((state, by)) = change(event) {
+        return Some(Fact { at: event.time, state, by });
+    }
+    // Somebody was turned away, and KMS said why.
+    said.filter(|_| event.outcome == Outcome::Failed && event.source == "aws.kms").map(told)
+}
+
+fn change(event: &Event) -> Option<(KeyState, Witness)> {
+    if event.outcome != Outcome::Success || event.source != "aws.kms" {
+        return None;
+    }
+    if let Some(fact) = &event.fact {
+        return match fact.kind {
+            FactKind::Deletion => Some((KeyState::Deleted, Witness::Life)),
+            FactKind::MaterialExpired => Some((KeyState::PendingImport, Witness::Material)),
+            FactKind::Rotation => None,
+        };
+    }
+    if !matches!(event.family, Family::Call | Family::Service) {
+        return None;
+    }
+    let request = |member: &str| event.document.pointer(&format!("/detail/requestParameters/{member}"));
+    Some(match event.name.as_str() {
+        "EnableKey" => (KeyState::Enabled, Witness::Life),
+        "DisableKey" | "CancelKeyDeletion" => (KeyState::Disabled, Witness::Life),
+        "ScheduleKeyDeletion" => {
+            let said = event.key.as_ref()?.state.as_deref().map(KeyState::of);
+            (said.filter(|state| state.is_scheduled()).unwrap_or(KeyState::PendingDeletion), Witness::Life)
+        }
+        "DeleteKey" => (KeyState::Deleted, Witness::Life),
+        "DeleteImportedKeyMaterial" | "DeleteExpiredKeyMaterial" => (KeyState::PendingImport, Witness::Material),
+        // Further material beside what is there brings nothing back.
+        "ImportKeyMaterial" if request("importType").and_then(|kind| kind.as_str()) != Some("NEW_KEY_MATERIAL") => {
+            (KeyState::Enabled, Witness::Material)
+        }
+        _ => return None,
+    })
+}

@@ -1,0 +1,172 @@
+//! In which state a key is, out of dated facts.
+//!
+//! A [`KeyRecord`] keeps the newest fact of each kind, in event time: a join of maxima, so the same facts in any order, any
+//! number of times, make the same record. [`KeyRecord::standing`] is a total function of it; ARCHITECTURE.md draws it.
+
+mod facts;
+#[cfg(test)]
+mod tests;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+pub use facts::{fact, speaks, tells};
+
+/// The incident family whose incidents move with their key. A rule joins it by naming it in `incident`.
+pub const FAMILY: &str = "key-unusable";
+
+/// What the situations of [`FAMILY`] that keep a record are grouped by.
+pub const GROUP_BY: &str = "key.arn";
+
+/// The states of a key, from the best to the worst (KMS developer guide, "Key states of KMS keys"; `Deleted` is what
+/// remains when there is no key any more, `Unknown` what nothing was heard of).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum KeyState {
+    Unknown,
+    Enabled,
+    Creating,
+    Updating,
+    Unavailable,
+    Disabled,
+    PendingImport,
+    PendingReplicaDeletion,
+    PendingDeletion,
+    Deleted,
+}
+
+impl KeyState {
+    pub const ALL: [Self; 10] = [
+        Self::Unknown,
+        Self::Enabled,
+        Self::Creating,
+        Self::Updating,
+        Self::Unavailable,
+        Self::Disabled,
+        Self::PendingImport,
+        Self::PendingReplicaDeletion,
+        Self::PendingDeletion,
+        Self::Deleted,
+    ];
+
+    /// As KMS spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unknown => "Unknown",
+            Self::Enabled => "Enabled",
+            Self::Creating => "Creating",
+            Self::Updating => "Updating",
+            Self::Unavailable => "Unavailable",
+            Self::Disabled => "Disabled",
+            Self::PendingImport => "PendingImport",
+            Self::PendingReplicaDeletion => "PendingReplicaDeletion",
+            Self::PendingDeletion => "PendingDeletion",
+            Self::Deleted => "Deleted",
+        }
+    }
+
+    /// What KMS says; a word that is new to us is `Unknown`.
+    pub fn of(text: &str) -> Self {
+        Self::ALL.into_iter().find(|state| state.as_str() == text).unwrap_or(Self::Unknown)
+    }
+
+    /// Whether what needs the key fails, now or at its next use.
+    pub fn is_danger(self) -> bool {
+        self >= Self::Unavailable
+    }
+
+    /// The end of it is scheduled.
+    fn is_scheduled(self) -> bool {
+        matches!(self, Self::PendingDeletion | Self::PendingReplicaDeletion)
+    }
+}
+
+/// Who says in which state a key is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Witness {
+    /// An event that changes whether the key may be used: enabled, disabled, scheduled, cancelled, deleted.
+    Life,
+    /// An event about its imported material: lost, or imported again.
+    Material,
+    /// KMS itself, asked, or in the text of an error. It is eventually consistent.
+    Kms,
+}
+
+/// A key was in this state after this moment, says the witness.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fact {
+    pub at: Timestamp,
+    pub state: KeyState,
+    pub by: Witness,
+}
+
+impl Fact {
+    /// What is destroyed stays so; else the newest counts, and of several at one moment (CloudTrail has whole seconds) the worst.
+    fn order(&self) -> (bool, Timestamp, KeyState) {
+        let terminal = self.state == KeyState::Deleted && self.by != Witness::Kms;
+        (terminal, self.at, self.state)
+    }
+}
+
+/// What is known of one key: the newest fact of each kind.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRecord {
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    life: Option<Fact>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    material: Option<Fact>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    kms: Option<Fact>,
+}
+
+impl KeyRecord {
+    /// Takes a fact in.
+    pub fn learn(&mut self, fact: Fact) {
+        if fact.state == KeyState::Unknown {
+            return;
+        }
+        let slot = match fact.by {
+            Witness::Life => &mut self.life,
+            Witness::Material => &mut self.material,
+            Witness::Kms => &mut self.kms,
+        };
+        if slot.is_none_or(|known| known.order() < fact.order()) {
+            *slot = Some(fact);
+        }
+    }
+
+    /// The fact that says in which state the key is; `None` where nothing was heard.
+    ///
+    /// What KMS says counts where no event is newer, and only from a settle time after the newest event on: before, KMS may
+    /// not know yet of what has just happened.
+    pub fn standing(&self, settle: SignedDuration) -> Option<Fact> {
+        let event = self.by_events();
+        let Some(told) = self.kms else { return event };
+        let Some(event) = event else { return Some(told) };
+        if event.order().0 {
+            return Some(event);
+        }
+        let settled = event.at.checked_add(settle).unwrap_or(Timestamp::MAX);
+        Some(if told.at >= settled { told } else { event })
+    }
+
+    /// The state now.
+    pub fn state(&self, settle: SignedDuration) -> KeyState {
+        self.standing(settle).map_or(KeyState::Unknown, |fact| fact.state)
+    }
+
+    /// The newest thing heard of it.
+    pub fn newest(&self) -> Option<Timestamp> {
+        [self.life, self.material, self.kms].into_iter().flatten().map(|fact| fact.at).max()
+    }
+
+    /// Losing its material does not change the state of a key that waits for its deletion (KMS API reference,
+    /// `DeleteImportedKeyMaterial`).
+    fn by_events(&self) -> Option<Fact> {
+        match (self.life, self.material) {
+            (Some(life), Some(_)) if life.state.is_scheduled() => Some(life),
+            (Some(life), Some(material)) => Some(if material.order() > life.order() { material } else { life }),
+            (one, other) => one.or(other),
+        }
+    }
+}

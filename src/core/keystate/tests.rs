@@ -1,0 +1,102 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const SETTLE: SignedDuration = SignedDuration::from_secs(300);
+
+fn fact(at: i64, state: KeyState, by: Witness) -> Fact {
+    Fact { at: Timestamp::from_second(at).unwrap(), state, by }
+}
+
+fn state(facts: &[Fact]) -> KeyState {
+    let mut record = KeyRecord::default();
+    facts.iter().for_each(|fact| record.learn(*fact));
+    record.state(SETTLE)
+}
+
+fn life(at: i64, state: KeyState) -> Fact {
+    fact(at, state, Witness::Life)
+}
+
+fn kms(at: i64, state: KeyState) -> Fact {
+    fact(at, state, Witness::Kms)
+}
+
+use KeyState::{Deleted, Disabled, Enabled, PendingDeletion, PendingImport, Unknown};
+
+#[test]
+fn the_newest_event_counts() {
+    assert_eq!(state(&[]), Unknown);
+    assert_eq!(state(&[life(10, Disabled)]), Disabled);
+    assert_eq!(state(&[life(20, Enabled), life(10, Disabled)]), Enabled);
+    assert_eq!(state(&[life(30, Disabled), life(20, PendingDeletion)]), Disabled, "cancelled");
+}
+
+#[test]
+fn of_one_second_the_worse_counts_until_kms_says_otherwise() {
+    let same = [life(10, Enabled), life(10, Disabled)];
+    assert_eq!(state(&same), Disabled);
+    assert_eq!(state(&[same[0], same[1], kms(11, Enabled)]), Disabled, "too soon");
+    assert_eq!(state(&[same[0], same[1], kms(310, Enabled)]), Enabled);
+}
+
+#[test]
+fn kms_counts_once_it_has_settled_and_until_the_next_event() {
+    assert_eq!(state(&[kms(10, Disabled)]), Disabled, "no event ever came");
+    assert_eq!(state(&[life(10, Disabled), kms(309, Enabled)]), Disabled);
+    assert_eq!(state(&[life(10, Disabled), kms(310, Enabled)]), Enabled);
+    assert_eq!(state(&[life(10, Disabled), kms(310, Enabled), life(400, PendingDeletion)]), PendingDeletion);
+    assert_eq!(state(&[life(10, PendingDeletion), kms(900, Deleted)]), Deleted);
+    assert_eq!(state(&[kms(900, Deleted), life(1000, Enabled)]), Enabled, "KMS did not know it yet");
+}
+
+#[test]
+fn what_is_destroyed_stays_so() {
+    assert_eq!(state(&[life(10, Deleted), life(20, Enabled), kms(9000, Enabled)]), Deleted);
+}
+
+#[test]
+fn material_that_is_lost_does_not_change_a_scheduled_deletion() {
+    let lost = fact(20, PendingImport, Witness::Material);
+    assert_eq!(state(&[life(10, PendingDeletion), lost]), PendingDeletion);
+    assert_eq!(state(&[life(10, Disabled), lost]), PendingImport);
+    assert_eq!(state(&[lost, fact(30, Enabled, Witness::Material)]), Enabled);
+    assert_eq!(state(&[lost, life(30, Disabled)]), Disabled);
+}
+
+#[test]
+fn words_of_kms_are_read_and_written() {
+    for state in KeyState::ALL {
+        assert_eq!(KeyState::of(state.as_str()), state);
+    }
+    assert_eq!(KeyState::of("Hibernating"), Unknown);
+    assert!(!Enabled.is_danger() && Disabled.is_danger() && Deleted.is_danger());
+}
+
+proptest! {
+    /// Facts in any order, any number of times.
+    #[test]
+    fn order_and_repetition_make_no_difference(
+        facts in prop::collection::vec((0..2_000_i64, 0..10_usize, 0..3_u8), 0..12),
+        seed in any::<u64>(),
+    ) {
+        let facts: Vec<Fact> = facts
+            .into_iter()
+            .map(|(at, state, by)| {
+                let by = match by {
+                    0 => Witness::Life,
+                    1 => Witness::Material,
+                    _ => Witness::Kms,
+                };
+                fact(at, KeyState::ALL[state], by)
+            })
+            .collect();
+        let mut shuffled: Vec<Fact> = facts.iter().chain(&facts).copied().collect();
+        let mut random = seed;
+        for at in (1..shuffled.len()).rev() {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            shuffled.swap(at, usize::try_from(random >> 33).unwrap() % (at + 1));
+        }
+        prop_assert_eq!(state(&facts), state(&shuffled));
+    }
+}

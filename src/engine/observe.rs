@@ -1,0 +1,142 @@
+//! What KMS itself says of keys, decided like any event; and which keys KMS has to be asked about, because their incident is
+//! open or has just ended.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::Engine;
+use crate::core::decide::{Decision, Evaluation, Prepared, evaluate};
+use crate::core::enrich::enrich;
+use crate::core::event::KeyRef;
+use crate::core::incident::{Situation, State};
+use crate::core::keystate;
+use crate::core::observe::Observation;
+use crate::core::route::labels;
+use crate::store::StoreError;
+
+/// Observations decided in one transaction.
+const PAGE: usize = 50;
+
+/// Keys whose state is waited for; a sweep finds the others.
+const KEYS_MAX: usize = 10_000;
+
+/// While its incident is open, KMS is asked about a key this often.
+const EVERY: SignedDuration = SignedDuration::from_mins(15);
+
+/// Keys that KMS is to be asked about, by ARN.
+#[derive(Default)]
+pub(super) struct Watched(Mutex<BTreeMap<String, Watch>>);
+
+struct Watch {
+    key: KeyRef,
+    due: Timestamp,
+    /// Its incident is open, so it is asked about again and again.
+    open: bool,
+}
+
+impl Watched {
+    fn all(&self) -> MutexGuard<'_, BTreeMap<String, Watch>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in how a situation stands: KMS is asked about its key at `due`.
+    fn follow(&self, situation: &Situation, due: Timestamp) {
+        let Some(incident) = situation.incident.as_ref().filter(|incident| incident.family == keystate::FAMILY) else {
+            return;
+        };
+        let Some((arn, key)) = incident.key.as_ref().and_then(|key| Some((key.arn.clone()?, key))) else { return };
+        if situation.record.is_none() {
+            return;
+        }
+        let mut all = self.all();
+        if all.len() < KEYS_MAX || all.contains_key(&arn) {
+            let place = KeyRef {
+                arn: key.arn.clone(),
+                id: key.id.clone(),
+                account: key.account.clone(),
+                region: key.region.clone(),
+                ..KeyRef::default()
+            };
+            all.insert(arn, Watch { key: place, due, open: incident.state != State::Resolved });
+        }
+    }
+
+    fn take_due(&self, now: Timestamp, most: usize) -> Vec<KeyRef> {
+        let mut all = self.all();
+        let due: Vec<String> =
+            all.iter().filter(|(_, watch)| watch.due <= now).map(|(arn, _)| arn.clone()).take(most).collect();
+        let mut keys = vec![];
+        for arn in due {
+            let Some(watch) = all.get_mut(&arn) else { continue };
+            keys.push(watch.key.clone());
+            if watch.open {
+                watch.due = now.checked_add(EVERY).unwrap_or(Timestamp::MAX);
+            } else {
+                all.remove(&arn);
+            }
+        }
+        keys
+    }
+}
+
+impl Engine {
+    /// Decides what KMS says of keys. An observation that says nothing new stores nothing, so all keys may be told of again and
+    /// again. When this returns `Ok`, everything they caused is stored.
+    ///
+    /// # Errors
+    /// As for [`Engine::decide`]; of several pages, those before are stored. Telling the same again is harmless.
+    pub async fn observe(&self, observations: &[Observation]) -> Result<Vec<Decision>, StoreError> {
+        let mut decisions = vec![];
+        for page in observations.chunks(PAGE) {
+            let evaluations = self.evaluate_observations(page).await;
+            if !evaluations.is_empty() {
+                decisions.push(self.decide(&evaluations).await?);
+            }
+        }
+        Ok(decisions)
+    }
+
+    async fn evaluate_observations(&self, page: &[Observation]) -> Vec<Evaluation> {
+        let policy = self.policy();
+        let arns: Vec<String> = page.iter().filter_map(|one| one.key.arn.clone()).collect();
+        let known = self.store.recall_keys(&arns).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "what was known of keys could not be read");
+            vec![]
+        });
+        let known: HashMap<&str, &KeyRef> = known.iter().filter_map(|key| Some((key.arn.as_deref()?, key))).collect();
+        let evaluate_one = |one: &Observation| {
+            let mut event = one.event();
+            let remembered = one.key.arn.as_deref().and_then(|arn| known.get(arn)).copied();
+            let marks = enrich(&mut event, None, remembered, |document| labels(&policy.labels, document));
+            evaluate(&policy, &Prepared { event, marks, looked_up: None }, self.now())
+        };
+        page.iter().map(evaluate_one).filter(|evaluation| !evaluation.is_idle()).collect()
+    }
+
+    /// Keys that KMS is to be asked about now, at most so many: their incident moved a settle time ago, or is open and they
+    /// have not been asked about for a while. The answers come back through [`Engine::observe`].
+    pub fn keys_to_verify(&self, most: usize) -> Vec<KeyRef> {
+        self.watched.take_due(self.now(), most)
+    }
+
+    /// Takes in what a decision changed.
+    pub(super) fn watch_keys(&self, decision: &Decision) {
+        if decision.situations.iter().all(|situation| situation.record.is_none()) {
+            return;
+        }
+        let settle = self.policy().engine.settle.saturating_add(SignedDuration::from_secs(1));
+        let due = self.now().checked_add(settle).unwrap_or(Timestamp::MAX);
+        decision.situations.iter().for_each(|situation| self.watched.follow(situation, due));
+    }
+
+    /// Asks soon about all keys whose incidents are open, one after the other.
+    pub(super) fn watch_open(&self, open: &[Situation]) {
+        let mut due = self.now();
+        for situation in open {
+            self.watched.follow(situation, due);
+            due = due.checked_add(SignedDuration::from_millis(200)).unwrap_or(due);
+        }
+    }
+}
