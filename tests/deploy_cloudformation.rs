@@ -177,12 +177,9 @@ fn both_patterns_name_both_trails_types_and_the_native_ones() {
 fn the_daemon_may_do_what_it_needs_and_no_more() {
     let Some(venv) = venv("the template's permissions") else { return };
     let resources = &parsed(&venv)["Resources"];
-    let policies = resources.as_object().unwrap().values().filter(|part| part["Type"] == "AWS::IAM::ManagedPolicy");
+    let policies = resources.as_object().unwrap().iter().filter(|(name, _)| *name != "AuditKeys");
+    let policies = policies.map(|(_, part)| part).filter(|part| part["Type"] == "AWS::IAM::ManagedPolicy");
     let policy: String = policies.map(|part| part["Properties"]["PolicyDocument"].to_string()).collect();
-    let mut actions: Vec<_> =
-        policy.split('"').filter(|word| word.starts_with("sqs:") || word.starts_with("kms:")).collect();
-    actions.sort_unstable();
-    actions.dedup();
     let expected = [
         "kms:DescribeKey",
         "kms:ListAliases",
@@ -193,7 +190,7 @@ fn the_daemon_may_do_what_it_needs_and_no_more() {
         "sqs:GetQueueAttributes",
         "sqs:ReceiveMessage",
     ];
-    assert_eq!(actions, expected);
+    assert_eq!(actions(&policy), expected);
     assert!(!policy.contains("iam:") && !policy.contains("sts:"), "{policy}");
     let canary = &resources["CallCanary"]["Properties"]["PolicyDocument"]["Statement"][0];
     assert_eq!(canary["Resource"], json!({"Fn::GetAtt": ["CanaryKey", "Arn"]}), "its own key, and no other");
@@ -206,10 +203,43 @@ fn the_daemon_may_do_what_it_needs_and_no_more() {
     assert_eq!(read[1]["Resource"], json!({"Fn::GetAtt": ["DeadLetterQueue", "Arn"]}), "the daemon's own DLQ cannot");
 }
 
+/// The actions in a policy's text, sorted.
+fn actions(policy: &str) -> Vec<&str> {
+    let mut actions: Vec<_> =
+        policy.split('"').filter(|word| word.starts_with("sqs:") || word.starts_with("kms:")).collect();
+    actions.sort_unstable();
+    actions.dedup();
+    actions
+}
+
+#[test]
+fn an_audit_may_read_about_keys_if_it_is_switched_on() {
+    let Some(venv) = venv("the template's permissions for an audit") else { return };
+    let policy = &parsed(&venv)["Resources"]["AuditKeys"];
+    assert_eq!(policy["Condition"], "Audits");
+    let text = policy["Properties"]["PolicyDocument"].to_string();
+    // What the program may ask, it is allowed; and nothing else.
+    let docs = std::fs::read_to_string("docs/audit.md").unwrap();
+    let documented = docs.split("```json").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    assert_eq!(actions(&text), actions(documented));
+    let expected = [
+        "kms:DescribeKey",
+        "kms:GetKeyLastUsage",
+        "kms:GetKeyPolicy",
+        "kms:GetKeyRotationStatus",
+        "kms:ListAliases",
+        "kms:ListGrants",
+        "kms:ListKeyRotations",
+        "kms:ListKeys",
+        "kms:ListResourceTags",
+    ];
+    assert_eq!(actions(&text), expected);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_machine_gets_the_role_by_a_profile() {
     let Some(venv) = venv("deploying the template for a machine") else { return };
-    let deployed = Stack::deploy(venv, &[("RoleFor", "ec2"), ("Canary", "yes")]);
+    let deployed = Stack::deploy(venv, &[("RoleFor", "ec2"), ("Canary", "yes"), ("Audit", "yes")]);
     let arn = deployed.output("InstanceProfileArn");
     let name = arn.rsplit('/').next().unwrap();
     let profile = deployed.json(&["iam", "get-instance-profile", "--instance-profile-name", name]);
@@ -217,6 +247,7 @@ async fn a_machine_gets_the_role_by_a_profile() {
     let role = profile["InstanceProfile"]["Roles"][0]["RoleName"].as_str().unwrap();
     let attached = deployed.json(&["iam", "list-attached-role-policies", "--role-name", role]).to_string();
     assert!(attached.contains(&deployed.output("CallCanaryPolicyArn")), "{attached}");
+    assert!(attached.contains(&deployed.output("AuditKeysPolicyArn")), "{attached}");
     let key = deployed.json(&["kms", "describe-key", "--key-id", &deployed.output("CanaryKeyArn")]);
     assert_eq!(key["KeyMetadata"]["Enabled"], true);
 }

@@ -12,6 +12,7 @@ use std::process::Command;
 use jiff::Timestamp;
 use kmswatch::base::telemetry::{METRICS, MetricKind};
 use kmswatch::config;
+use kmswatch::core::audit::CHECKS;
 use kmswatch::core::event::FIELDS;
 use kmswatch::core::incident::Taken;
 use kmswatch::core::pattern::op::OPS;
@@ -241,6 +242,27 @@ fn every_metric_is_in_the_table() {
         writeln!(table, "| `{}` | {kind} | {} | {} |", metric.name, labels.join(", "), cell(metric.help)).unwrap();
     }
     generated("docs/metrics.md", "metrics", &table);
+}
+
+#[test]
+fn every_check_of_an_audit_is_in_the_table() {
+    let mut table = "| check | severity | finds | why | what to do |\n|---|---|---|---|---|\n".to_owned();
+    for check in CHECKS {
+        let controls =
+            if check.controls.is_empty() { String::new() } else { format!(" ({})", check.controls.join(", ")) };
+        let row = [check.title, check.why, check.action].map(cell);
+        writeln!(
+            table,
+            "| `{}` | {} | {}{controls} | {} | {} |",
+            check.id,
+            check.severity.as_str(),
+            row[0],
+            row[1],
+            row[2]
+        )
+        .unwrap();
+    }
+    generated("docs/audit.md", "checks", &table);
 }
 
 #[test]

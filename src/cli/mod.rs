@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{self, Loaded};
 
+mod audit;
 mod check;
 mod demo;
 mod explain;
@@ -42,6 +43,8 @@ enum Command {
     Demo(demo::Args),
     /// Check configuration and rule files without touching the world.
     Check(check::Args),
+    /// Review the keys themselves: state, age, rotation, last use, and who may do what.
+    Audit(audit::Args),
     /// Put recorded events through the rules: what would have been told?
     Replay(replay::Args),
     /// Run the tests that rules carry: `[[rule.test]]`.
@@ -133,6 +136,7 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let status = match cli.command {
         Command::Check(args) => check::run(&args),
+        Command::Audit(args) => blocking(audit::run(args)),
         Command::Replay(args) => replay::run(&args),
         Command::Test(args) => test::run(&args),
         Command::Import(args) => import::run(&args),

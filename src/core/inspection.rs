@@ -67,7 +67,7 @@ pub struct Wants {
     pub grants: bool,
     pub last_usage: bool,
     /// Whether to ask so of the keys too that AWS manages for its services.
-    pub aws_managed: bool,
+    pub managed_by_aws: bool,
 }
 
 impl Wants {
@@ -79,7 +79,7 @@ impl Wants {
         policy: false,
         grants: false,
         last_usage: false,
-        aws_managed: false,
+        managed_by_aws: false,
     };
     pub const ALL: Self = Self {
         aliases: true,
@@ -89,7 +89,7 @@ impl Wants {
         policy: true,
         grants: true,
         last_usage: true,
-        aws_managed: true,
+        managed_by_aws: true,
     };
 }
 
@@ -216,7 +216,7 @@ pub struct LastUsage {
 
 impl Details {
     /// Whether AWS made it for one of its services: nobody can change it.
-    pub fn is_aws_managed(&self) -> bool {
+    pub fn is_managed_by_aws(&self) -> bool {
         self.manager.as_deref() == Some("AWS")
     }
 

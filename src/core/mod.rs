@@ -5,6 +5,7 @@
 //! notifications and the reason for each. Time is an input too: [`decide::tick`].
 
 pub mod access;
+pub mod audit;
 pub mod canary;
 pub mod catalog;
 pub mod countdown;

@@ -221,7 +221,7 @@ impl Inspect for Inspector {
         let described = self.call(&place, Call::DescribeKey, |client| async move { describe_key(&client, key).await });
         seen.details = described.await.map(read::details);
         let details = seen.details.known();
-        let passed_over = details.is_some_and(|details| details.is_aws_managed() && !wants.aws_managed);
+        let passed_over = details.is_some_and(|details| details.is_managed_by_aws() && !wants.managed_by_aws);
         if seen.is_gone() || passed_over {
             return seen;
         }

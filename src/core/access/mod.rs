@@ -14,6 +14,7 @@ mod memory;
 mod notes;
 mod parse;
 mod party;
+mod reading;
 mod rights;
 mod trust;
 mod twice;
@@ -33,6 +34,7 @@ pub use known::{History, Lesson, Version, lesson, teaches};
 pub use memory::Histories;
 pub use parse::{KeyPolicy, parse};
 pub use party::View;
+pub use reading::{Reading, read_grant, read_policy};
 pub use rights::Rights;
 pub use trust::{Trust, TrustSpec};
 

@@ -95,7 +95,7 @@ async fn only_what_is_wanted_and_makes_sense_is_asked() {
     assert!(seen.policy.known().is_some() && seen.rotation == Part::NotAsked && seen.rotations == Part::NotAsked);
     let theirs = ARN.replace("1234567890ab", "aaaa");
     assert_eq!(
-        inspector.look(&scope(), &theirs, Wants { aws_managed: false, ..Wants::ALL }).await.policy,
+        inspector.look(&scope(), &theirs, Wants { managed_by_aws: false, ..Wants::ALL }).await.policy,
         Part::NotAsked
     );
     assert_eq!(server.requests().len(), 3);
