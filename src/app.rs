@@ -26,6 +26,7 @@ use crate::core::decide::Decision;
 use crate::core::notification::Notification;
 use crate::deliver::{self, Deliver, Lane, LaneConfig};
 use crate::engine::{Engine, Post};
+use crate::heartbeat::Heartbeat;
 use crate::ingest::{self, Delivered, Ingest};
 use crate::keys::{CanaryCaller, KeyLookup, Lookups};
 use crate::queue::Queue;
@@ -43,6 +44,8 @@ pub enum StartError {
     Store(#[from] StoreError),
     #[error("sink `{sink}`: {error}")]
     Sink { sink: String, error: BuildError },
+    #[error("the heartbeat: {0}")]
+    Heartbeat(BuildError),
     #[error(transparent)]
     Admin(#[from] AdminError),
     #[error("the loop for {name} ended by itself ({how}); this is a bug")]
@@ -78,6 +81,8 @@ pub async fn run(loaded: Loaded, parts: Parts) -> Result<(), StartError> {
     health.store_ok();
     let context = SinkContext { clock: Arc::clone(&clock), aws: access.clone() };
     let lanes = lanes(&config, &context, banner.as_deref(), None)?;
+    let ping = config.heartbeat.as_ref().map(|heartbeat| heartbeat.build(Arc::clone(&clock))).transpose();
+    let ping = ping.map_err(StartError::Heartbeat)?;
     let admin = if config.admin.enabled { Some(Admin::bind(config.admin.listen).await?) } else { None };
 
     let out = Arc::new(Out::default());
@@ -154,6 +159,11 @@ pub async fn run(loaded: Loaded, parts: Parts) -> Result<(), StartError> {
         .run(),
     );
     upkeep.spawn(canaries.run());
+    if let (Some(ping), Some(table)) = (ping, &config.heartbeat) {
+        let every = table.every.get_ref().unsigned();
+        let (engine, health, stop) = (Arc::clone(&engine), Arc::clone(&health), receiving.clone());
+        upkeep.spawn(Heartbeat { ping, every, engine, health, stop }.run());
+    }
     let mut ingests = JoinSet::new();
     for (queue, queue_config) in queues.iter().zip(config.queues.values()) {
         let delivered = (!store.durable()).then(|| Arc::clone(&out) as Arc<dyn Delivered>);

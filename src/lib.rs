@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | 6 | [`cli`] | doors a person opens: one file per command |
 //! | 5 | [`app`] | wiring: builds the parts, starts the loops in order, stops them in reverse |
-//! | 4 | [`ingest`] [`deliver`] [`upkeep`] [`admin`] [`canary`] | the loops |
+//! | 4 | [`ingest`] [`deliver`] [`upkeep`] [`admin`] [`canary`] [`heartbeat`] | the loops |
 //! | 4 | [`replay`] | recorded events through the same engine |
 //! | 3 | [`config`] [`engine`] | composes the parts' own `Config`s; the one door to the store for whatever decides |
 //! | 2 | [`queue`] [`store`] [`sink`] [`keys`] [`localsqs`] [`archive`] [`sigma`] | ports to the world, and to rules of others; none knows another |
@@ -24,6 +24,7 @@ pub mod config;
 pub mod core;
 pub mod deliver;
 pub mod engine;
+pub mod heartbeat;
 pub mod ingest;
 pub mod keys;
 pub mod localsqs;

@@ -130,6 +130,7 @@ impl Reloader {
             ("queues", format!("{:?}", old.queues) != format!("{:?}", new.queues)),
             ("store", format!("{:?}", old.store) != format!("{:?}", new.store)),
             ("canaries", format!("{:?}", old.canaries) != format!("{:?}", new.canaries)),
+            ("heartbeat", old.heartbeat != new.heartbeat),
             ("lookups", format!("{:?}", old.lookups) != format!("{:?}", new.lookups)),
             ("admin", format!("{:?}", old.admin) != format!("{:?}", new.admin)),
             ("log", format!("{:?}", old.log) != format!("{:?}", new.log)),

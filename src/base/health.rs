@@ -3,7 +3,7 @@
 //! *Live* means that no loop is stuck; failing it restarts the process, so trouble outside never fails it.
 //! *Ready* means that events get in and are kept; failing it tells people, with the reasons.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +19,9 @@ const STALL_AT_LEAST: Duration = Duration::from_mins(1);
 /// Receive errors that last shorter than this do not make the daemon unready.
 const DEAF_AFTER: Duration = Duration::from_mins(1);
 
+/// A sink that fails shorter than this is no trouble: its deliveries are tried again.
+const SINK_AFTER: Duration = Duration::from_mins(1);
+
 /// Shared by all loops behind an `Arc`.
 #[derive(Debug, Default)]
 pub struct Health(Mutex<State>);
@@ -26,7 +29,8 @@ pub struct Health(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     queues: BTreeMap<String, QueueHealth>,
-    sinks: BTreeMap<String, String>,
+    /// Failing ones: since when, and why.
+    sinks: BTreeMap<String, (Instant, String)>,
     canaries: BTreeMap<String, CanaryHealth>,
     store: Option<Result<(), String>>,
     config_loaded: bool,
@@ -79,6 +83,16 @@ pub enum Proof {
     Well,
     /// They do not, for this reason.
     Blind(String),
+}
+
+/// What may be said to somebody who waits for a sign of life.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pulse {
+    Well,
+    /// Not well, for these reasons.
+    Trouble(Vec<String>),
+    /// Neither is known, as after a start.
+    Unsure,
 }
 
 /// The answer to "are you well?".
@@ -211,7 +225,9 @@ impl Health {
     }
 
     pub fn sink_failing(&self, sink: &str, reason: &str) {
-        self.state().sinks.insert(sink.to_owned(), reason.to_owned());
+        let mut state = self.state();
+        let since = state.sinks.get(sink).map_or_else(Instant::now, |(since, _)| *since);
+        state.sinks.insert(sink.to_owned(), (since, reason.to_owned()));
     }
 
     /// The sink works again, or is gone.
@@ -229,6 +245,44 @@ impl Health {
         let state = self.state();
         let mut of_queue = state.canaries.values().filter(|canary| canary.queue == queue).peekable();
         of_queue.peek().is_some() && of_queue.all(|canary| canary.proof == Proof::Well)
+    }
+
+    /// What a heartbeat may say: whether all is well, for `sinks` and everything else.
+    pub fn pulse(&self, sinks: &BTreeSet<String>) -> Pulse {
+        let state = self.state();
+        let mut reasons = vec![];
+        let mut unsure = state.stopping || !state.config_loaded || state.store.is_none();
+        if let Some(Err(kind)) = &state.store {
+            reasons.push(format!("store: {kind}"));
+        }
+        for (name, queue) in &state.queues {
+            match (&queue.paused, &queue.error) {
+                (Some(why), _) => reasons.push(format!("queue {name}: receiving is paused: {why}")),
+                (None, Some((since, class))) if since.elapsed() >= DEAF_AFTER => {
+                    reasons.push(format!("queue {name}: cannot receive: {class}"));
+                }
+                (None, error) => unsure |= error.is_some() || queue.last_ok.is_none(),
+            }
+        }
+        for (name, canary) in &state.canaries {
+            match &canary.proof {
+                Proof::Well => {}
+                Proof::None => unsure = true,
+                Proof::Blind(why) => reasons.push(format!("canary {name}: {why}")),
+            }
+        }
+        for (name, (since, why)) in state.sinks.iter().filter(|(name, _)| sinks.contains(*name)) {
+            if since.elapsed() >= SINK_AFTER {
+                reasons.push(format!("sink {name} is failing: {why}"));
+            } else {
+                unsure = true;
+            }
+        }
+        match (reasons.is_empty(), unsure) {
+            (false, _) => Pulse::Trouble(reasons),
+            (true, true) => Pulse::Unsure,
+            (true, false) => Pulse::Well,
+        }
     }
 
     pub fn stopping(&self) {
@@ -280,7 +334,7 @@ impl Health {
             }
         }
         let mut notes: Vec<String> =
-            state.sinks.iter().map(|(name, reason)| format!("sink {name} is failing: {reason}")).collect();
+            state.sinks.iter().map(|(name, (_, reason))| format!("sink {name} is failing: {reason}")).collect();
         let of_queues = state.queues.iter().filter_map(|(name, queue)| Some((name, queue.note.as_ref()?)));
         notes.extend(of_queues.map(|(name, note)| format!("queue {name}: {note}")));
         for name in state.queues.keys().filter(|name| state.canaries.values().all(|canary| canary.queue != **name)) {
@@ -321,6 +375,43 @@ mod tests {
         health.receive_ended("prod", None);
         health.canary("main", "prod", Proof::Well);
         health
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pulse_is_well_only_where_everything_is_known_to_be() {
+        let sinks = BTreeSet::from(["oncall".to_owned()]);
+        let trouble = |reason: &str| Pulse::Trouble(vec![reason.to_owned()]);
+        assert_eq!(Health::new().pulse(&sinks), Pulse::Unsure, "nothing is known yet");
+        let health = healthy();
+        assert_eq!(health.pulse(&sinks), Pulse::Well);
+
+        health.canary("main", "prod", Proof::None);
+        assert_eq!(health.pulse(&sinks), Pulse::Unsure);
+        health.canary("main", "prod", Proof::Blind("nothing came".to_owned()));
+        assert_eq!(health.pulse(&sinks), trouble("canary main: nothing came"));
+        health.canary("main", "prod", Proof::Well);
+
+        health.receive_ended("prod", Some("network"));
+        assert_eq!(health.pulse(&sinks), Pulse::Unsure, "it may pass");
+        tokio::time::advance(DEAF_AFTER).await;
+        health.receive_ended("prod", Some("network"));
+        assert_eq!(health.pulse(&sinks), trouble("queue prod: cannot receive: network"));
+        health.receive_ended("prod", None);
+
+        health.sink_failing("chat", "network");
+        health.sink_failing("oncall", "auth");
+        assert_eq!(health.pulse(&sinks), Pulse::Unsure);
+        tokio::time::advance(SINK_AFTER).await;
+        health.sink_failing("oncall", "server");
+        assert_eq!(health.pulse(&sinks), trouble("sink oncall is failing: server"), "the other is not critical");
+        health.sink_recovered("oncall");
+
+        health.store_failed("disk_full");
+        assert_eq!(health.pulse(&sinks), trouble("store: disk_full"));
+        health.store_ok();
+        assert_eq!(health.pulse(&sinks), Pulse::Well);
+        health.stopping();
+        assert_eq!(health.pulse(&sinks), Pulse::Unsure, "to stop is no trouble, and no proof");
     }
 
     #[test]

@@ -95,6 +95,7 @@ metrics_table! {
     CANARY_SECONDS = Histogram(SLOW), Some(Unit::Seconds), "kmswatch_canary_seconds", ["canary"], "From a canary's call to its event in the queue.";
     CANARY_LAST_RETURN = Gauge, Some(Unit::Seconds), "kmswatch_canary_last_return_timestamp_seconds", ["canary"], "When a canary's call last came back (Unix time).";
     QUEUE_PROVEN = Gauge, None, "kmswatch_queue_proven", ["queue"], "1 while every canary of the queue comes back in time; 0 while one does not, has not yet, or there is none.";
+    HEARTBEATS = Counter, None, "kmswatch_heartbeats_total", ["result"], "Pings to the heartbeat's service: `well`, `trouble`, or `failed` if it took none.";
     LAST_EVENT = Gauge, Some(Unit::Seconds), "kmswatch_last_event_timestamp_seconds", [], "When the newest event seen happened (Unix time).";
     LOOKUPS = Counter, None, "kmswatch_lookups_total", ["result"], "Lookups of key details in AWS KMS.";
     STORE_ERRORS = Counter, None, "kmswatch_store_errors_total", ["kind"], "Store calls that failed.";
@@ -293,6 +294,10 @@ pub fn canary_took(canary: &str, length: Duration, at: jiff::Timestamp) {
 
 pub fn queue_proven(queue: &str, proven: bool) {
     set(&QUEUE_PROVEN, &[queue], f64::from(u8::from(proven)));
+}
+
+pub fn heartbeat(result: &str) {
+    count(&HEARTBEATS, &[result], 1);
 }
 
 pub fn last_event(at: jiff::Timestamp) {

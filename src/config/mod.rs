@@ -54,6 +54,8 @@ pub struct Config {
     pub sinks: BTreeMap<String, sink::SinkTable>,
     /// Calls of our own that must come back: `[canaries.<name>]`.
     pub canaries: BTreeMap<String, keys::CanaryConfig>,
+    /// The sign of life for a service that misses it.
+    pub heartbeat: Option<sink::ping::Config>,
     /// Key details read from KMS.
     pub lookups: keys::Config,
     /// What we know about keys that AWS does not: `[[keys]]`.
@@ -300,6 +302,9 @@ fn check_parts(config: &Config, document: &Document<'_>, problems: &mut Vec<Prob
     of(&["store"], &|found| config.store.check(found));
     for (name, canary) in &config.canaries {
         of(&["canaries", name], &|found| canary.check(found));
+    }
+    if let Some(heartbeat) = &config.heartbeat {
+        of(&["heartbeat"], &|found| heartbeat.check(found));
     }
     of(&["lookups"], &|found| config.lookups.check(found));
     of(&["trust"], &|found| config.trust.check(found));

@@ -26,7 +26,26 @@ pub(super) fn check(config: &Config, document: &Document<'_>) -> Vec<Problem> {
     check_fallbacks(config, &sinks, &mut problems);
     check_memory(config, &mut problems);
     check_canaries(config, document, &mut problems);
+    check_heartbeat(config, document, &mut problems);
     problems
+}
+
+/// A heartbeat says that events come; without a canary it only says that we ask for them.
+fn check_heartbeat(config: &Config, document: &Document<'_>, problems: &mut Vec<Problem>) {
+    if config.heartbeat.is_none() {
+        return;
+    }
+    let canaries = document.names("canaries");
+    let proven: Vec<&str> = config.canaries.values().map(|canary| canary.queue.get_ref().as_str()).collect();
+    let without: Vec<&str> = config.queues.keys().map(String::as_str).filter(|queue| !proven.contains(queue)).collect();
+    // A canary that could not be read may be the one that seems to be missing.
+    if canaries.len() == config.canaries.len() && !without.is_empty() {
+        let message = format!("this heartbeat proves less: no canary comes back through {}", without.join(", "));
+        problems.push(
+            Problem::warning(document.place(&["heartbeat"]), message)
+                .hint("add `[canaries.<name>]`; without one the heartbeat goes on while the trail is switched off"),
+        );
+    }
 }
 
 /// A canary that cannot come back would page for ever.

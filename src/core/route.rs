@@ -1,5 +1,7 @@
 //! Which sinks hear of an incident, and what the configuration knows of keys that AWS does not.
 
+mod reach;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
@@ -13,6 +15,8 @@ use super::pattern::{Node, NodeKind, Pattern};
 use super::rule::Severity;
 use super::silence::Holds;
 use crate::base::diagnostic::Problem;
+
+pub use reach::critical_sinks;
 
 /// One `[[routes]]` table. Every route that matches adds its sinks.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]

@@ -19,6 +19,7 @@ use crate::base::secret::SecretError;
 use crate::core::notification::Notification;
 
 pub mod http;
+pub mod ping;
 pub mod sample;
 
 mod format;

@@ -1,5 +1,5 @@
 //! A canary through real parts: the daemon's own KMS calls to a KMS-compatible server, a relay that makes events of them as
-//! `CloudTrail` and `EventBridge` do, the queue, and people who hear of it when the relay is cut.
+//! `CloudTrail` and `EventBridge` do, the queue, and people and a service that hear of it when the relay is cut.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -137,9 +137,11 @@ async fn a_cut_on_the_way_is_told_until_something_comes_back() {
     let receivers = Receivers::start(11).await;
     let more = format!(
         "[[routes]]\nsinks = ['hook']\n\
+         [heartbeat]\nurl = 'http://{at}/beat/0a1b'\nevery = '15s'\n\
          [canaries.main]\nqueue = 'test'\nkey = '{key}'\nevery = '{every}s'\nslo = '{slo}s'\n\
          [[rule]]\nid = 'team.tagged'\ntitle = 'Tagged'\nseverity = 'high'\nresolve_after = '1d'\n\
          match = {{ detail.eventName = ['TagResource'] }}",
+        at = receivers.address,
         every = EVERY.as_secs(),
         slo = SLO.as_secs(),
     );
@@ -165,7 +167,10 @@ async fn a_cut_on_the_way_is_told_until_something_comes_back() {
     // Our own calls are quiet; another one of the same role, on the same key, is not.
     until(EVERY * 2 + SLACK, "three calls", &daemon, async || relay.passed() >= 3).await;
     queue.until_empty(SLACK).await;
-    assert!(receivers.accepted().is_empty(), "{:?}", receivers.accepted());
+    let told = receivers.at("hook/");
+    assert!(told.is_empty(), "{told:?}");
+    receivers.until(SLACK, "a heartbeat", |all| all.iter().any(|a| a.door == "beat/well")).await;
+    assert!(receivers.at("beat/fail").is_empty());
     let stranger = json!({ "KeyId": key, "Tags": [{ "TagKey": "kmswatch-canary", "TagValue": "x" }] });
     queue.send(&event_of("TagResource", &stranger, "99999999-0000-4000-8000-000000000000")).await;
     let tagged = |a: &Accepted| a.body["data"]["incident"]["rule"] == "team.tagged";
@@ -175,7 +180,7 @@ async fn a_cut_on_the_way_is_told_until_something_comes_back() {
     let cut_at = Instant::now();
     receivers.until(SLO + EVERY + SLACK, "word of blindness", |all| blind(all) == ["trigger"]).await;
     assert!(cut_at.elapsed() > SLO / 2, "not before it could be known");
-    let card = receivers.accepted().pop().unwrap();
+    let card = receivers.at("hook/").pop().unwrap();
     assert_eq!(card.body["data"]["incident"]["severity"], "critical");
     for part in ["Last link known good: the call to KMS", &key, "TagResource"] {
         assert!(card.raw.contains(part), "{part}: {}", card.raw);
@@ -183,14 +188,25 @@ async fn a_cut_on_the_way_is_told_until_something_comes_back() {
     let ready = http_get(admin, "/readyz").await;
     assert!(ready.starts_with("HTTP/1.1 503 ") && ready.contains("canary main: "), "{ready}");
 
+    receivers.until(SLACK, "a ping of trouble", |all| all.iter().any(|a| a.door == "beat/fail")).await;
+    let fail = receivers.at("beat/fail").remove(0);
+    assert!(fail.raw.starts_with("canary main: ") && fail.raw.contains("the call to KMS"), "{}", fail.raw);
+    let well_before = receivers.at("beat/well").len();
+
     // A restart in the middle of it changes nothing.
     daemon.terminate(SLACK);
     let mut daemon = Daemon::start(&config);
-    tokio::time::sleep(SLO).await;
+    tokio::time::sleep(SLO + EVERY).await;
+    assert_eq!(receivers.at("beat/well").len(), well_before, "no sign of life while it is blind");
     assert_eq!(blind(&receivers.accepted()), ["trigger"], "it is said once");
     relay.cut(false);
     receivers.until(EVERY + SLACK, "the resolve", |all| blind(all).last().is_some_and(|kind| kind == "resolve")).await;
     until(SLACK, "readiness", &daemon, async || http_get(admin, "/readyz").await.starts_with("HTTP/1.1 200 ")).await;
+    receivers
+        .until(EVERY + SLACK, "the next heartbeat", |all| {
+            all.iter().filter(|a| a.door == "beat/well").count() > well_before
+        })
+        .await;
     assert_eq!(receivers.accepted().iter().filter(|a| tagged(a)).count(), 1, "only the stranger's call was told");
     assert_eq!(daemon.terminate(SLACK).0, Some(0));
 }

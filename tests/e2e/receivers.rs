@@ -1,4 +1,4 @@
-//! Something that answers like Slack's Web API, PagerDuty's Events API and a signed webhook, on one loopback port, and can
+//! Something that answers like Slack's Web API, PagerDuty's Events API, a signed webhook and a service that misses pings, on one loopback port, and can
 //! misbehave on a seed.
 
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use serde_json::{Value, json};
 
 /// One request that the receiver accepted (whether or not the sender came to know of it).
@@ -82,6 +82,8 @@ impl Receivers {
             .route("/v2/enqueue", post(|s, h, b| pagerduty(s, h, b, "pagerduty/enqueue")))
             .route("/v2/change/enqueue", post(|s, h, b| pagerduty(s, h, b, "pagerduty/change")))
             .route("/hook/{name}", post(hook))
+            .route("/beat/0a1b", get(|s, h, b| beat(s, h, b, "beat/well")))
+            .route("/beat/0a1b/fail", post(|s, h, b| beat(s, h, b, "beat/fail")))
             .with_state(Arc::clone(&inner));
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self { address, inner }
@@ -240,4 +242,9 @@ async fn pagerduty(State(inner): State<Arc<Inner>>, headers: HeaderMap, body: By
 
 async fn hook(State(inner): State<Arc<Inner>>, Path(name): Path<String>, headers: HeaderMap, body: Bytes) -> Response {
     inner.handle(format!("hook/{name}"), &headers, &body, |_| StatusCode::NO_CONTENT.into_response()).await
+}
+
+/// A service that misses pings.
+async fn beat(State(inner): State<Arc<Inner>>, headers: HeaderMap, body: Bytes, door: &'static str) -> Response {
+    inner.handle(door.to_owned(), &headers, &body, |_| "OK".into_response()).await
 }
