@@ -28,7 +28,7 @@ use crate::deliver::{self, Deliver, Lane, LaneConfig};
 use crate::engine::{Engine, Post};
 use crate::heartbeat::Heartbeat;
 use crate::ingest::{self, Delivered, Ingest};
-use crate::keys::{CanaryCaller, KeyLookup, Lookups};
+use crate::keys::{CanaryCaller, Inspect, Inspector, KeyLookup, Lookups};
 use crate::queue::Queue;
 use crate::queue::sqs::SqsQueue;
 use crate::sink::{BuildError, SinkContext, SinkTable};
@@ -113,6 +113,9 @@ pub async fn run(loaded: Loaded, parts: Parts) -> Result<(), StartError> {
 
     let home = config.queues.values().filter_map(crate::queue::Config::owner).collect();
     let lookups: Arc<dyn KeyLookup> = Arc::new(Lookups::new(&config.lookups, &access, Arc::clone(&clock), home));
+    let inspect = config.lookups.enabled.then(|| Inspector::new(&config.lookups, &access, Arc::clone(&clock)));
+    let inspect = inspect.map(|inspector| Arc::new(inspector) as Arc<dyn Inspect>);
+    engine.load_uses().await;
     let mut queues: Vec<Arc<dyn Queue>> = Vec::new();
     for (name, queue) in &config.queues {
         let queue = SqsQueue::connect(name, queue, &access).await;
@@ -171,6 +174,7 @@ pub async fn run(loaded: Loaded, parts: Parts) -> Result<(), StartError> {
             queue: Arc::clone(queue),
             engine: Arc::clone(&engine),
             lookups: Arc::clone(&lookups),
+            inspect: inspect.clone(),
             health: Arc::clone(&health),
             stop: receiving.clone(),
             delivered,

@@ -6,6 +6,7 @@ mod gates;
 mod observe;
 #[cfg(test)]
 mod tests;
+mod uses;
 
 use std::collections::BTreeSet;
 use std::pin::Pin;
@@ -39,6 +40,8 @@ pub struct Engine {
     canaries: Canaries,
     /// Keys that KMS is to be asked about.
     watched: observe::Watched,
+    /// Who uses which key.
+    uses: uses::Uses,
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     store_state: watch::Sender<StoreState>,
@@ -72,6 +75,7 @@ impl Engine {
             opened: Notify::new(),
             canaries: Canaries::new(Arc::clone(&store)),
             watched: observe::Watched::default(),
+            uses: uses::Uses::default(),
             store,
             clock,
             store_state: watch::Sender::new(StoreState::Works),

@@ -38,6 +38,8 @@ const VERIFY_PAGE: usize = 16;
 const GAUGES_EVERY: Duration = Duration::from_secs(15);
 /// One request for each queue, and one for its DLQ: two cents a month.
 const QUEUES_EVERY: Duration = Duration::from_mins(1);
+/// What was learnt of the use of keys is written this often.
+const USES_EVERY: Duration = Duration::from_mins(1);
 const PRUNE_EVERY: Duration = Duration::from_hours(1);
 
 /// Shortest and longest pause between questions to a failing store.
@@ -68,13 +70,14 @@ impl Upkeep {
         let mut round = 0;
         let mut gauges = every(GAUGES_EVERY, Duration::from_secs(2));
         let mut queues = every(QUEUES_EVERY, Duration::from_secs(30));
+        let mut uses = every(USES_EVERY, USES_EVERY);
         let mut prunes = every(PRUNE_EVERY, Duration::from_mins(1));
         let mut store = self.engine.store_state();
         store.mark_changed();
         let mut signals = Signals::default();
         loop {
             tokio::select! {
-                () = self.stop.stopped() => return,
+                () = self.stop.stopped() => return self.engine.flush_uses().await,
                 _ = store.changed() => {
                     let state = store.borrow_and_update().clone();
                     self.follow_store(&state).await;
@@ -85,6 +88,7 @@ impl Upkeep {
                 _ = verify.tick() => self.verify().await,
                 _ = gauges.tick() => self.gauges().await,
                 _ = queues.tick() => signals.look(&self).await,
+                _ = uses.tick() => self.engine.flush_uses().await,
                 _ = prunes.tick() => self.prune().await,
             }
         }

@@ -161,6 +161,7 @@ impl Scene {
             queue: Arc::clone(&self.relay.queue) as Arc<dyn Queue>,
             engine: Arc::clone(&engine),
             lookups: Arc::new(NoLookups),
+            inspect: None,
             health: Arc::clone(&self.health),
             stop: stop.clone(),
             delivered: None,

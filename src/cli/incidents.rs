@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use super::{ExitStatus, Format, say, talk};
 use crate::base::clock::{SystemClock, Timestamp};
 use crate::config;
+use crate::core::countdown::Ending;
 use crate::core::decide::{Action, Command, Decision, What};
 use crate::core::incident::{Incident, State};
 use crate::core::notification::Notification;
@@ -157,6 +158,22 @@ fn tell(story: &Story) {
     say(&line(&story.incident));
     if let Some(arn) = story.incident.key.as_ref().and_then(|key| key.arn.as_deref()) {
         say(&format!("  key    {}", clean(arn, 200)));
+    }
+    if let Some(deadline) = story.incident.deadline {
+        let what = match deadline.what {
+            Ending::Destroyed => "the key will be destroyed",
+            Ending::MaterialExpires => "its key material expires",
+            Ending::Other => "its date comes",
+        };
+        say(&format!("  until  {}: {what}", deadline.at.strftime("%Y-%m-%d %H:%M:%SZ")));
+    }
+    if let Some(harm) = &story.incident.harm {
+        say(&format!(
+            "  harm   {} refused; callers {}; things {}",
+            harm.refused,
+            harm.callers.len(),
+            harm.things.len()
+        ));
     }
     for actor in &story.incident.actors {
         say(&format!("  actor  {}", clean(actor, 200)));

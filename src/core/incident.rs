@@ -15,6 +15,7 @@ use super::hold::Held;
 use super::keystate::KeyRecord;
 use super::notification::{EventCard, Link};
 use super::rule::{Rule, Severity};
+use super::usage::{Harm, InUse};
 use super::window::WindowState;
 
 /// Which incident an alert joins: a hash of the rule (or the family it names) and the group-by values.
@@ -253,6 +254,12 @@ pub struct Incident {
     /// The date it counts down to.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub deadline: Option<Deadline>,
+    /// Uses that were refused because the key cannot be used: the proof that it was needed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub harm: Option<Harm>,
+    /// What was known of the use of its key when that became unusable.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub in_use: Option<InUse>,
     /// When its severity last rose to critical.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub rose_at: Option<Timestamp>,

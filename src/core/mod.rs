@@ -31,5 +31,6 @@ pub mod rule;
 pub mod ruletest;
 pub mod signals;
 pub mod silence;
+pub mod usage;
 pub mod window;
 pub mod world;

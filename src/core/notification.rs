@@ -9,6 +9,7 @@ use super::countdown::Deadline;
 use super::event::{Actor, KeyRef};
 use super::incident::{Fingerprint, State};
 use super::rule::Severity;
+use super::usage::{Harm, InUse};
 
 /// One notification. Everything in it that came out of an event is untrusted text.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -164,6 +165,12 @@ pub struct IncidentCard {
     /// The date it counts down to, and what happens then.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub deadline: Option<Deadline>,
+    /// Uses that were refused because the key cannot be used.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub harm: Option<Harm>,
+    /// What was known of the use of the key when it became unusable.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub in_use: Option<InUse>,
     pub alerts: u64,
     pub actors: Vec<String>,
     /// Escalation step; a resolve closes the steps 0 to this one.

@@ -106,13 +106,23 @@ impl Engine {
             vec![]
         });
         let known: HashMap<&str, &KeyRef> = known.iter().filter_map(|key| Some((key.arn.as_deref()?, key))).collect();
-        let evaluate_one = |one: &Observation| {
+        let evaluate_one = async |one: &Observation| {
             let mut event = one.event();
             let remembered = one.key.arn.as_deref().and_then(|arn| known.get(arn)).copied();
             let marks = enrich(&mut event, None, remembered, |document| labels(&policy.labels, document));
-            evaluate(&policy, &Prepared { event, marks, looked_up: None }, self.now())
+            let mut evaluation = evaluate(&policy, &Prepared { event, marks, looked_up: None }, self.now());
+            if !evaluation.alerts.is_empty() {
+                let in_use = self.in_use(&one.key, &policy.trust).await;
+                evaluation.in_use = Some(in_use).filter(|in_use| !in_use.is_empty());
+            }
+            evaluation
         };
-        page.iter().map(evaluate_one).filter(|evaluation| !evaluation.is_idle()).collect()
+        let mut evaluations = vec![];
+        for one in page {
+            evaluations.push(evaluate_one(one).await);
+        }
+        evaluations.retain(|evaluation| !evaluation.is_idle());
+        evaluations
     }
 
     /// Keys that KMS is to be asked about now, at most so many: their incident moved a settle time ago, or is open and they
@@ -140,3 +150,7 @@ impl Engine {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "observe_tests.rs"]
+mod tests;

@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::delete::Done;
 use super::held::{Awaited, Held};
 use super::known::KnownKeys;
+use super::using::Using;
 use super::{Delivered, Ingest};
 use crate::base::telemetry;
 use crate::core::access::{self, History};
@@ -36,6 +37,7 @@ pub(super) struct Batcher {
     lookups: Arc<dyn KeyLookup>,
     delivered: Option<Arc<dyn Delivered>>,
     known: KnownKeys,
+    using: Using,
     done: Done,
     held: Arc<Held>,
     waiting: TaskTracker,
@@ -79,6 +81,7 @@ impl Batcher {
             lookups: Arc::clone(&ingest.lookups),
             delivered: ingest.delivered.clone(),
             known: KnownKeys::default(),
+            using: Using::new(ingest.inspect.clone()),
             done,
             held: Arc::default(),
             waiting: TaskTracker::new(),
@@ -98,6 +101,7 @@ impl Batcher {
                 && policy.peek(&message.body).is_some_and(|peek| !policy.concerned(&peek) && !access::teaches(&peek))
             {
                 unmatched += 1;
+                self.using.glance(&self.engine, &message.body);
                 self.done.delete(message.handle).await;
                 continue;
             }
@@ -108,7 +112,10 @@ impl Batcher {
             for notice in &decoded.notices {
                 tracing::warn!(message.id = %message.id, queue.name = self.queue.name(), "{notice}");
             }
-            decoded.events.iter().for_each(|event| self.count(event));
+            decoded.events.iter().for_each(|event| {
+                self.count(event);
+                Using::learn(&self.engine, event);
+            });
             heavy.push((message, decoded));
         }
         // Before anything is compared: of two policies of one batch, the later is compared with the earlier.
@@ -193,7 +200,9 @@ impl Batcher {
         };
         prepared.marks.extend(mark);
         prepared.marks.sort();
-        evaluate(policy, &prepared, self.engine.now())
+        let in_use = self.using.of(&self.engine, &prepared, &policy.trust).await;
+        let evaluation = evaluate(policy, &prepared, self.engine.now());
+        Evaluation { in_use, ..evaluation }
     }
 
     /// Remembers the key policies that events put in force, whether a rule reads them or not. Best effort: what is lost is

@@ -8,6 +8,7 @@ mod delete;
 mod hearing;
 mod held;
 mod known;
+mod using;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,7 +22,7 @@ use crate::base::health::Health;
 use crate::base::stop::Stop;
 use crate::base::telemetry;
 use crate::engine::{Engine, StoreState};
-use crate::keys::KeyLookup;
+use crate::keys::{Inspect, KeyLookup};
 use crate::queue::{Message, Queue};
 
 use batch::Batcher;
@@ -33,6 +34,8 @@ pub struct Ingest {
     pub queue: Arc<dyn Queue>,
     pub engine: Arc<Engine>,
     pub lookups: Arc<dyn KeyLookup>,
+    /// Asked what hangs on a key that becomes unusable; without it, what was seen must do.
+    pub inspect: Option<Arc<dyn Inspect>>,
     /// Watches the queue from before the loop starts.
     pub health: Arc<Health>,
     pub stop: Stop,

@@ -163,6 +163,8 @@ fn incident(rule: &str, title: &str, severity: Severity, at: Timestamp) -> Incid
         last_alert_at: before(at, 40),
         resolved_at: None,
         deadline: None,
+        harm: None,
+        in_use: None,
         alerts: 1,
         actors: vec!["arn:aws:iam::111122223333:role/platform-admin".into()],
         step: 0,

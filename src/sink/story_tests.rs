@@ -10,10 +10,11 @@ use crate::core::decide::{Decision, Policy, Prepared, evaluate};
 use crate::core::decode::decode;
 use crate::core::event::{Event, KeyRef};
 use crate::core::incident::{Incident, State};
-use crate::core::keystate::{FAMILY, KeyState};
+use crate::core::keystate::{self, FAMILY, KeyState};
 use crate::core::notification::{Kind, Notification, Reason};
 use crate::core::observe::{By, Observation};
 use crate::core::rule::{RuleSet, builtin};
+use crate::core::usage::{InUse, Sighting, Usage};
 use crate::core::world::World;
 
 const KEY: &str = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
@@ -82,6 +83,15 @@ fn refused(seconds: i64, words: &str) -> Event {
 fn events() -> Vec<Event> {
     vec![
         call("EnableKey", 0, "Admin", json!({})),
+        call(
+            "Decrypt",
+            30 * MINUTE,
+            "payments",
+            json!({
+                "readOnly": true, "responseElements": null,
+                "requestParameters": { "encryptionContext": { "aws:ebs:id": "vol-0123456789abcdef0" } }
+            }),
+        ),
         call("DisableKey", DISABLED, "Intern", json!({})),
         refused(DISABLED + 10 * MINUTE, "is disabled"),
         call(
@@ -132,6 +142,7 @@ fn observed(seconds: i64) -> Event {
 #[derive(Default)]
 struct Played {
     world: World,
+    usage: Usage,
     told: Vec<Notification>,
 }
 
@@ -147,8 +158,14 @@ impl Played {
 
     fn arrive(&mut self, policy: &Policy, event: Event, seconds: i64) {
         self.pass(policy, seconds);
+        if let Some(sighting) = Sighting::of(&event) {
+            self.usage.learn(&sighting);
+        }
         let prepared = Prepared { event, marks: vec![], looked_up: None };
-        let evaluation = evaluate(policy, &prepared, at(seconds));
+        let mut evaluation = evaluate(policy, &prepared, at(seconds));
+        if keystate::fact(&prepared.event).is_some_and(|fact| fact.state.is_danger()) {
+            evaluation.in_use = self.usage.of(KEY, at(seconds)).as_ref().map(InUse::seen);
+        }
         let decision = self.world.decide(policy, &[evaluation], at(seconds));
         Self::hear(&mut self.told, decision);
     }
@@ -284,6 +301,23 @@ fn each_mark_is_one_page_and_the_resolve_closes_all_of_them() {
 }
 
 #[test]
+fn the_card_says_who_needs_the_key_and_who_was_turned_away() {
+    let played = Played::play(&policy(), in_order(), false);
+    let line = |n: &Notification, label: &str| {
+        super::words::facts(n).into_iter().find(|fact| fact.label == label).map(|fact| fact.value)
+    };
+    let opened = played.of_key().next().unwrap();
+    assert_eq!(line(opened, "Used by").as_deref(), Some("role/payments"));
+    assert_eq!(line(opened, "Used for").as_deref(), Some("aws:ebs:id=vol-0123456789abcdef0"));
+    assert_eq!(line(opened, "Proof of harm"), None);
+    let saved = played.of_key().find(|n| n.reason == Reason::Downgraded).unwrap();
+    let harm = "2 uses refused, to role/payments; they tried to open aws:ebs:id=vol-0123456789abcdef0";
+    assert_eq!(line(saved, "Proof of harm").as_deref(), Some(harm));
+    let harm = played.incident().harm.as_ref().unwrap();
+    assert_eq!((harm.refused, harm.callers.len()), (3, 1));
+}
+
+#[test]
 fn what_is_saved_from_deletion_is_still_disabled() {
     let played = Played::play(&policy(), in_order(), false);
     let cancelled = played.of_key().find(|n| n.event.name == "CancelKeyDeletion").unwrap();
@@ -323,7 +357,7 @@ fn any_order_within_the_lateness_bound_ends_the_same() {
             (a.state, a.severity, a.opened_at, a.resolved_at),
             (b.state, b.severity, b.opened_at, b.resolved_at)
         );
-        assert_eq!((&a.actors, &a.id), (&b.actors, &b.id));
+        assert_eq!((&a.actors, &a.id, &a.harm), (&b.actors, &b.id, &b.harm));
     }
 }
 

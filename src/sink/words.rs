@@ -10,7 +10,8 @@ use super::text::capital;
 use crate::core::countdown::{Deadline, Ending};
 use crate::core::event::{Actor, DeniedBy, Outcome};
 use crate::core::incident::State;
-use crate::core::notification::{Kind, Notification, Reason};
+use crate::core::notification::{IncidentCard, Kind, Notification, Reason};
+use crate::core::usage::Names;
 
 /// One line of a card.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,6 +118,9 @@ pub(super) fn facts(n: &Notification) -> Vec<Fact> {
     if let Some(deadline) = incident.deadline {
         fact("Time left", format!("{}, on {}", until(n, deadline), instant(deadline.at)));
     }
+    for (label, value) in uses(incident) {
+        fact(label, value);
+    }
     fact("What", what(n));
     let error = [event.error_code.as_deref(), event.error_message.as_deref()];
     fact("Error", error.into_iter().flatten().collect::<Vec<_>>().join(": "));
@@ -159,6 +163,50 @@ fn until(n: &Notification, deadline: Deadline) -> String {
         Ending::MaterialExpires => format!("its key material expires in {left}"),
         Ending::Other => format!("{left} left"),
     }
+}
+
+/// Who needs the key, and who has been turned away from it.
+fn uses(incident: &IncidentCard) -> Vec<(&'static str, String)> {
+    let mut lines = vec![];
+    let join = |names: &Names| {
+        let more = if names.more > 0 { format!(" and {} more", names.more) } else { String::new() };
+        format!("{}{more}", names.shown.iter().map(|name| short_principal(name)).collect::<Vec<_>>().join(", "))
+    };
+    if let Some(harm) = &incident.harm {
+        let times =
+            if harm.refused == 1 { "1 use refused".to_owned() } else { format!("{} uses refused", harm.refused) };
+        let list = |all: &BTreeSet<String>| {
+            all.iter().take(NAMES_MAX).map(|one| short_principal(one)).collect::<Vec<_>>().join(", ")
+        };
+        let who = if harm.callers.is_empty() { String::new() } else { format!(", to {}", list(&harm.callers)) };
+        let things =
+            if harm.things.is_empty() { String::new() } else { format!("; they tried to open {}", list(&harm.things)) };
+        lines.push(("Proof of harm", format!("{times}{who}{things}")));
+    }
+    let Some(in_use) = &incident.in_use else { return lines };
+    lines.push(("Used by", join(&in_use.users)));
+    lines.push(("Used for", join(&in_use.things)));
+    let recorded = in_use.last_recorded.as_ref().map(|last| match (last.at, last.tracked_from) {
+        (Some(at), _) => {
+            let operation = last.operation.as_ref().map(|operation| format!(" ({operation})")).unwrap_or_default();
+            format!("{}{operation}, says KMS", instant(at))
+        }
+        (None, Some(since)) => format!("no successful use recorded since {}", instant(since)),
+        (None, None) => "no successful use recorded".to_owned(),
+    });
+    let seen = in_use.last_seen.map(|at| format!("seen {}", instant(at)));
+    lines.push(("Last use", recorded.into_iter().chain(seen).collect::<Vec<_>>().join("; ")));
+    if let Some(grants) = in_use.grants {
+        lines.push(("Grants", if in_use.more_grants { format!("more than {grants}") } else { grants.to_string() }));
+    }
+    lines.push(("May use it", join(&in_use.may_use)));
+    lines
+}
+
+/// A principal's ARN from its resource on; whatever else, as it is.
+fn short_principal(name: &str) -> String {
+    let resource = name.starts_with("arn:").then(|| name.splitn(6, ':').nth(5)).flatten();
+    resource.filter(|resource| resource.contains('/')).unwrap_or(name).to_owned()
 }
 
 /// KMS shouts its enumerations: `AUTOMATIC`, `ON_DEMAND`.
@@ -255,6 +303,8 @@ fn length(span: SignedDuration) -> String {
     }
 }
 
+/// Names of one kind on a line.
+const NAMES_MAX: usize = 8;
 /// More would hide the rest of the card.
 const DETAILS_MAX: usize = 12;
 /// Words of a title that say nothing of what happened.

@@ -72,6 +72,7 @@ macro_rules! suite {
                 the_outbox_is_counted_by_sink,
                 keys_are_kept_without_labels,
                 policies_are_learnt_in_any_order,
+                the_use_of_keys_is_kept_in_pages,
                 a_message_is_quarantined_once,
                 a_full_quarantine_keeps_what_it_has,
                 old_events_are_forgotten_and_young_ones_kept,

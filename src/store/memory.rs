@@ -5,6 +5,8 @@ mod lines;
 mod outbox;
 mod state;
 
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -21,6 +23,7 @@ use crate::core::decide::{Decision, ReadSet};
 use crate::core::event::KeyRef;
 use crate::core::incident::{Fingerprint, Incident, Situation, State as IncidentState};
 use crate::core::silence::Silence;
+use crate::core::usage::{KEYS_MAX, KeyUsage};
 use state::State;
 
 /// Deliveries that wait at the same time.
@@ -197,6 +200,28 @@ impl Store for MemoryStore {
 
     async fn keep_canary_call(&self, call: &Call) -> Result<(), StoreError> {
         self.lock().keep_canary_call(call);
+        Ok(())
+    }
+
+    async fn recall_usage(
+        &self,
+        _: Timestamp,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, KeyUsage)>, StoreError> {
+        let state = self.lock();
+        let from = (Bound::Excluded(after.to_owned()), Bound::Unbounded);
+        Ok(state.usage.range(from).take(limit).map(|(arn, usage)| (arn.clone(), usage.clone())).collect())
+    }
+
+    /// Bounded as what is known in memory anyway.
+    async fn keep_usage(&self, _: Timestamp, usage: &BTreeMap<String, KeyUsage>) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        for (arn, usage) in usage {
+            if state.usage.len() < KEYS_MAX || state.usage.contains_key(arn) {
+                state.usage.insert(arn.clone(), usage.clone());
+            }
+        }
         Ok(())
     }
 

@@ -34,9 +34,11 @@ use crate::core::canary::Call;
 use crate::core::decide::{Decision, ReadSet, Snapshot};
 use crate::core::event::KeyRef;
 use crate::core::incident::{Fingerprint, Incident, Situation};
+use crate::core::keystate::KeyState;
 use crate::core::notification::Notification;
 use crate::core::rule::Severity;
 use crate::core::silence::Silence;
+use crate::core::usage::KeyUsage;
 
 pub use config::Config;
 
@@ -103,7 +105,8 @@ fn kept_at(decision: &Decision, situation: &Situation) -> Timestamp {
     let windows = situation.windows.values().filter_map(|window| window.until);
     let dates = situation.standing_countdowns().map(|(_, countdown)| countdown.date);
     // A key that cannot be used may stay so for years; forgotten, it would be found anew.
-    let unusable = situation.record.as_ref().is_some_and(|record| record.state(SignedDuration::ZERO).is_danger());
+    let state = situation.record.as_ref().map(|record| record.state(SignedDuration::ZERO));
+    let unusable = state.is_some_and(|state| state.is_danger() && state != KeyState::Deleted);
     let long = stored.checked_add(UNUSABLE_KEPT).ok().filter(|_| unusable);
     windows.chain(dates).chain(long).fold(stored, Timestamp::max)
 }
@@ -228,6 +231,23 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// Nothing was stored.
     async fn keep_canary_call(&self, call: &Call) -> Result<(), StoreError>;
+
+    /// What is known of the use of keys, in the order of their ARNs, after `after`; at most `limit`. What was kept long ago is left out.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    async fn recall_usage(
+        &self,
+        now: Timestamp,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, KeyUsage)>, StoreError>;
+
+    /// Keeps what is known of the use of keys, in place of what was kept of them before.
+    ///
+    /// # Errors
+    /// Nothing was stored.
+    async fn keep_usage(&self, now: Timestamp, usage: &BTreeMap<String, KeyUsage>) -> Result<(), StoreError>;
 
     /// Keeps an undecodable message of a queue that has no DLQ. Durable when this returns `Ok`. Bounded: what is kept is not given up
     /// for what comes later.

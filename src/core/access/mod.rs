@@ -38,7 +38,7 @@ pub use reading::{Reading, read_grant, read_policy};
 pub use rights::Rights;
 pub use trust::{Trust, TrustSpec};
 
-use super::event::{Actor, Event};
+use super::event::{Actor, Event, KeyRef};
 use action::Ability as A;
 use party::{Party, Standing};
 
@@ -68,6 +68,14 @@ pub fn assess(event: &mut Event, trust: &Trust, known: Option<&History>) {
     {
         actor.insert("external".to_owned(), Value::Bool(external));
     }
+}
+
+/// Whom the newest policy known of a key lets use it.
+pub fn who_may_use(known: &History, key: &KeyRef, trust: &Trust) -> Vec<String> {
+    let text = known.versions.first().and_then(|version| version.text.as_deref());
+    let Some(Ok(parsed)) = text.map(|text| parse(&Value::from(text))) else { return vec![] };
+    let view = View { trust, home: key.account.as_deref() };
+    labels(Rights::of(&parsed, key.arn.as_deref(), view).who_can(A::Use))
 }
 
 /// Whether the caller is a stranger. AWS's services are none.

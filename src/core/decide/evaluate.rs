@@ -18,6 +18,7 @@ use crate::core::render;
 use crate::core::route::reads_unknown;
 use crate::core::rule::window::Window;
 use crate::core::rule::{Rule, Severity, Texts, escalate};
+use crate::core::usage::{self, InUse, Refused};
 use crate::core::window::Part;
 
 /// An event with what was found out about its key.
@@ -59,6 +60,12 @@ pub struct Evaluation {
     /// Events with the same value tell the same happening and merge into one alert.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub same: Option<Same>,
+    /// A use of a key that was refused because the key cannot be used.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub refused: Option<Refused>,
+    /// What is known of the use of the key that it makes unusable; whoever evaluates fills it in.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub in_use: Option<InUse>,
     /// Rules that it matches.
     #[serde(skip)]
     pub alerts: Vec<Candidate>,
@@ -264,6 +271,8 @@ pub fn evaluate(policy: &Policy, prepared: &Prepared, now: Timestamp) -> Evaluat
         marks: prepared.marks.clone(),
         incomplete,
         same: same(event),
+        refused: usage::refused(event),
+        in_use: None,
         alerts,
         steps,
         clears,

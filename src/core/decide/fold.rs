@@ -41,6 +41,8 @@ struct Joining {
     incomplete: bool,
     /// A mark before a date has passed.
     mark: bool,
+    /// The event whose refusal was counted last: one event, however many rules it matches.
+    counted: Option<EventId>,
 }
 
 impl Joining {
@@ -52,7 +54,7 @@ impl Joining {
             rules: incident.rules.len(),
         };
         let fresh = incident.alerts == 0;
-        Self { fresh, incident, before, merged: true, notice: false, incomplete: false, mark: false }
+        Self { fresh, incident, before, merged: true, notice: false, incomplete: false, mark: false, counted: None }
     }
 }
 
@@ -248,7 +250,14 @@ impl<'a> Desk<'a> {
                 Joining::new(incident)
             });
             let incident = &mut one.incident;
-            one.merged &= merge(incident, candidate, evaluation);
+            let merged = merge(incident, candidate, evaluation);
+            one.merged &= merged;
+            if let Some(refused) = evaluation.refused.as_ref().filter(|_| !merged)
+                && one.counted.as_ref() != Some(&evaluation.id)
+            {
+                incident.harm.get_or_insert_default().add(refused, evaluation.event.time);
+                one.counted = Some(evaluation.id.clone());
+            }
             one.notice = candidate.rule.notice;
             one.mark |= candidate.at.is_some();
             one.incomplete |= evaluation.incomplete;
@@ -275,7 +284,7 @@ impl<'a> Desk<'a> {
 
     /// Says what alerts that joined at once mean for the incident.
     fn conclude(&mut self, situation: &Situation, joined: Joining) -> Incident {
-        let Joining { mut incident, fresh, before, merged, notice, incomplete, mark } = joined;
+        let Joining { mut incident, fresh, before, merged, notice, incomplete, mark, .. } = joined;
         self.refresh(situation, &mut incident);
         self.note_shadow(&mut incident);
         let active = situation.active(self.now);
@@ -529,6 +538,8 @@ fn open(candidate: &Candidate, evaluation: &Evaluation, episode: u32) -> Inciden
         shadow: false,
         began_in_shadow: false,
         rose_at: None,
+        harm: None,
+        in_use: None,
     }
 }
 
@@ -582,6 +593,9 @@ fn merge(incident: &mut Incident, candidate: &Candidate, evaluation: &Evaluation
         if texts.failed {
             incident.marks.insert("a text of the rule could not be printed".to_owned());
         }
+    }
+    if evaluation.in_use.is_some() && (newest || incident.in_use.is_none()) {
+        incident.in_use.clone_from(&evaluation.in_use);
     }
     incident.key = join_keys(incident.key.take(), evaluation.key.clone(), newest);
     merged

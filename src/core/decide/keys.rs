@@ -1,5 +1,7 @@
 //! Incidents that move with their key: what an event changes of the state of a key, and what that means for the incident.
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::Evaluation;
 use super::evaluate::{Candidate, Clear, States};
 use super::fold::{Desk, endanger};
@@ -43,6 +45,20 @@ impl Turn {
     }
 }
 
+/// KMS says that the key still cannot be used: what would end by time stands longer. Not each time: half of it is early enough.
+fn still_stands(situation: &mut Situation, at: Timestamp, now: Timestamp) {
+    let state = situation.record.as_ref().map(|record| record.state(SignedDuration::ZERO));
+    if !state.is_some_and(|state| state.is_danger() && state != KeyState::Deleted) {
+        return;
+    }
+    for condition in situation.conditions.values_mut().filter(|condition| condition.active(now)) {
+        let Some((after, ends)) = condition.resolve_after.zip(condition.ends_at()) else { continue };
+        if ends.duration_since(at) < after / 2 {
+            condition.last_danger = condition.last_danger.max(Some(at));
+        }
+    }
+}
+
 impl Desk<'_> {
     /// Takes in what an event says of the state of its key. An observation of a key in good health of which nothing is remembered
     /// leaves nothing behind, and neither does one that only says what is known.
@@ -65,6 +81,9 @@ impl Desk<'_> {
         let turn = Turn { fingerprint: fingerprint.clone(), from, to, said, about };
         if !(evaluation.observed && turn.from == turn.to) && learnt.newest().is_some() {
             situation.record = Some(learnt);
+        }
+        if evaluation.observed && turn.is_known() {
+            still_stands(&mut situation, evaluation.event.time, self.now);
         }
         self.put(situation);
         Some(turn)

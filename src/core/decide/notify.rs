@@ -117,6 +117,8 @@ pub(super) fn compose(
             opened_at: incident.opened_at,
             last_alert_at: incident.last_alert_at,
             resolved_at: incident.resolved_at,
+            harm: incident.harm.clone(),
+            in_use: incident.in_use.clone().filter(|_| incident.state != State::Resolved),
             deadline: incident.deadline.filter(|_| incident.state != State::Resolved),
             alerts: incident.alerts,
             actors: incident.actors.iter().cloned().collect(),

@@ -253,6 +253,8 @@ fn own_evaluation(
         marks: vec![],
         incomplete: false,
         same: None,
+        refused: None,
+        in_use: None,
         alerts: vec![],
         steps: vec![],
         clears: vec![],

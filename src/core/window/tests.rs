@@ -41,6 +41,8 @@ fn evaluation(id: &str, at: Timestamp) -> Evaluation {
         marks: vec![],
         incomplete: false,
         same: None,
+        refused: None,
+        in_use: None,
         alerts: vec![],
         steps: vec![],
         clears: vec![],

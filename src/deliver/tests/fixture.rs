@@ -79,6 +79,8 @@ pub(super) fn notification(n: u32, transition: u32, kind: Kind, severity: Severi
             last_alert_at: start(),
             resolved_at: None,
             deadline: None,
+            harm: None,
+            in_use: None,
             alerts: 1,
             actors: vec![],
             step: 0,
@@ -136,6 +138,8 @@ pub(super) fn incident(n: u32, told: &[&str]) -> Incident {
         shadow: false,
         began_in_shadow: false,
         rose_at: None,
+        harm: None,
+        in_use: None,
     }
 }
 

@@ -86,6 +86,8 @@ pub(in crate::store) fn situation(n: u32, state: State) -> Situation {
         shadow: false,
         began_in_shadow: false,
         rose_at: None,
+        harm: None,
+        in_use: None,
     });
     situation
 }
@@ -127,6 +129,8 @@ pub(in crate::store) fn notification(n: u32, transition: u32, kind: Kind) -> Not
             last_alert_at: at(0),
             resolved_at: None,
             deadline: None,
+            harm: None,
+            in_use: None,
             alerts: 1,
             actors: vec![],
             step: 0,

@@ -14,6 +14,7 @@ use crate::core::event::{EventId, KeyRef};
 use crate::core::incident::{Condition, Situation, State};
 use crate::core::notification::Kind::{Resolve, Trigger, Update};
 use crate::core::rule::Severity;
+use crate::core::usage::KeyUsage;
 use crate::store::DeliveryState::{Dead, Done, Parked, Waiting};
 use crate::store::{IncidentFilter, Outcome, Retention, SinkStats};
 
@@ -148,6 +149,25 @@ pub(super) async fn keys_are_kept_without_labels(store: &Shared) {
     let kept = |n, alias| KeyRef { labels: BTreeMap::new(), ..key(n, alias) };
     assert_eq!(found, [kept(1, "alias/new"), kept(2, "alias/two")]);
     assert_eq!(store.recall_keys(&[]).await.unwrap(), []);
+}
+
+pub(super) async fn the_use_of_keys_is_kept_in_pages(store: &Shared) {
+    let used = |n: i64| KeyUsage {
+        users: vec![(format!("role/it's \"{n}\""), at(n))],
+        hints: vec![("aws:ebs:id=vol-1".to_owned(), at(n))],
+        last: Some(at(n)),
+    };
+    let keys: Vec<String> = (1..=5).map(|n| format!("arn:{n}")).collect();
+    let all: BTreeMap<String, KeyUsage> = keys.iter().cloned().zip((1..).map(used)).collect();
+    store.keep_usage(at(10), &BTreeMap::new()).await.unwrap();
+    store.keep_usage(at(10), &all).await.unwrap();
+    let newer = BTreeMap::from([("arn:3".to_owned(), used(9))]);
+    store.keep_usage(at(11), &newer).await.unwrap();
+    let first = store.recall_usage(at(12), "", 3).await.unwrap();
+    assert_eq!(first.iter().map(|(arn, _)| arn.as_str()).collect::<Vec<_>>(), ["arn:1", "arn:2", "arn:3"]);
+    assert_eq!((&first[0].1, &first[2].1), (&used(1), &used(9)));
+    let rest = store.recall_usage(at(12), "arn:3", 3).await.unwrap();
+    assert_eq!(rest.iter().map(|(arn, _)| arn.as_str()).collect::<Vec<_>>(), ["arn:4", "arn:5"]);
 }
 
 pub(super) async fn policies_are_learnt_in_any_order(store: &Shared) {

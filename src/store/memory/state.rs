@@ -12,6 +12,7 @@ use crate::core::decide::{AlertEntry, Decision, HistoryEntry, ReadSet, Snapshot}
 use crate::core::event::{EventId, KeyRef};
 use crate::core::incident::{Fingerprint, Incident, Situation, State as IncidentState};
 use crate::core::silence::Silence;
+use crate::core::usage::KeyUsage;
 use crate::store::{QUARANTINE_MAX, Retention, StoreError, quarantine_full};
 
 /// Events remembered; the oldest make room.
@@ -31,6 +32,7 @@ pub(super) struct State {
     pub(super) outbox: Outbox,
     pub(super) keys: HashMap<String, KeyRef>,
     pub(super) policies: Histories,
+    pub(super) usage: BTreeMap<String, KeyUsage>,
     /// Oldest first; canaries are few, and of each so many are kept.
     pub(super) canary_calls: Vec<Call>,
     /// By id; people make them, so they are few.

@@ -7,6 +7,7 @@ mod canaries;
 mod dialect;
 mod error;
 mod keep;
+mod key_usage;
 mod lease;
 mod policies;
 mod prune;
@@ -20,6 +21,7 @@ mod shorten;
 mod silences;
 mod work;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -36,6 +38,7 @@ use crate::core::decide::{Decision, ReadSet};
 use crate::core::event::KeyRef;
 use crate::core::incident::{Fingerprint, Incident, Situation};
 use crate::core::silence::Silence;
+use crate::core::usage::KeyUsage;
 
 pub(super) use dialect::Dialect;
 pub(super) use schema::{MIGRATIONS, Migration};
@@ -195,6 +198,19 @@ impl Store for SqlStore {
 
     async fn keep_canary_call(&self, call: &Call) -> Result<(), StoreError> {
         self.put_canary_call(call).await
+    }
+
+    async fn recall_usage(
+        &self,
+        now: Timestamp,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, KeyUsage)>, StoreError> {
+        self.read_key_usage(now, after, limit).await
+    }
+
+    async fn keep_usage(&self, now: Timestamp, usage: &BTreeMap<String, KeyUsage>) -> Result<(), StoreError> {
+        self.keep_key_usage(now, usage).await
     }
 
     async fn quarantine(&self, now: Timestamp, message_id: &str, reason: &str, body: &str) -> Result<(), StoreError> {

@@ -5,6 +5,7 @@ use sqlx::AnyConnection;
 
 use super::SqlStore;
 use super::rows::{ms, text};
+use crate::core::usage::KEPT;
 use crate::store::{Retention, SINK_REMOVED, StoreError};
 
 /// Rows that one statement touches at most.
@@ -34,6 +35,10 @@ const QUARANTINE: &str =
 const POLICIES_MAX: i64 = 20_000;
 const POLICIES: &str = "DELETE FROM policies WHERE arn IN \
      (SELECT arn FROM policies ORDER BY kept_ms DESC, arn LIMIT $2 OFFSET $1)";
+
+/// What is known of the use of a key fades by itself; the row goes when nothing was written for as long.
+const USAGE: &str =
+    "DELETE FROM key_usage WHERE arn IN (SELECT arn FROM key_usage WHERE kept_ms < $1 ORDER BY kept_ms LIMIT $2)";
 
 /// An incident goes last, when nothing refers to it any more: a step that breaks off leaves nothing behind without an owner.
 const OLD_INCIDENT: &str = "SELECT i.id FROM incidents i WHERE i.standing = 'resolved' AND i.kept_ms < $1 \
@@ -67,6 +72,7 @@ impl SqlStore {
         touched += delete(on, QUARANTINE, old).await?;
         touched += delete(on, CANARY_CALLS, old).await?;
         touched += delete(on, POLICIES, POLICIES_MAX).await?;
+        touched += delete(on, USAGE, before(KEPT)).await?;
         touched += incidents(on, old).await?;
         touched += orphans(on, now, sinks).await?;
         if touched > 0 {

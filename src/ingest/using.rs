@@ -1,0 +1,78 @@
+//! What hangs on a key: learnt from each message at a glance, told when the key becomes unusable.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+use crate::core::access::Trust;
+use crate::core::decide::Prepared;
+use crate::core::event::{Event, KeyRef};
+use crate::core::inspection::{Inspection, Wants};
+use crate::core::keystate;
+use crate::core::usage::{self, InUse, Sighting};
+use crate::engine::Engine;
+use crate::keys::{Inspect, Scope};
+
+/// Messages a second that are looked at in full; of a flood, a part says as much. It bounds what learning costs.
+const LOOKED_AT: u32 = 500;
+
+/// How long a page waits for what KMS says of a key's use. Its quota for that is 5 a second.
+const WITHIN: Duration = Duration::from_secs(2);
+/// Keys that KMS is asked about at once; in a storm the others go without.
+const ASKED_MAX: usize = 4;
+
+pub(super) struct Using {
+    inspect: Option<Arc<dyn Inspect>>,
+    asked: Semaphore,
+    second: AtomicI64,
+    looked_at: AtomicU32,
+}
+
+impl Using {
+    pub(super) fn new(inspect: Option<Arc<dyn Inspect>>) -> Self {
+        Self { inspect, asked: Semaphore::new(ASKED_MAX), second: AtomicI64::new(0), looked_at: AtomicU32::new(0) }
+    }
+
+    /// Learns from a message that no rule has anything to do with.
+    pub(super) fn glance(&self, engine: &Engine, body: &str) {
+        let second = engine.now().as_second();
+        if self.second.swap(second, Ordering::Relaxed) != second {
+            self.looked_at.store(0, Ordering::Relaxed);
+        }
+        if self.looked_at.fetch_add(1, Ordering::Relaxed) < LOOKED_AT {
+            usage::peeked(body, |sighting| engine.saw_use(sighting));
+        }
+    }
+
+    /// Learns from a decoded event.
+    pub(super) fn learn(engine: &Engine, event: &Event) {
+        if let Some(sighting) = Sighting::of(event) {
+            engine.saw_use(&sighting);
+        }
+    }
+
+    /// What is known of the use of a key that this event makes unusable. Never takes longer than its deadline.
+    pub(super) async fn of(&self, engine: &Engine, prepared: &Prepared, trust: &Trust) -> Option<InUse> {
+        let event = &prepared.event;
+        let fact = keystate::fact(event).filter(|fact| fact.state.is_danger() && keystate::tells(event));
+        let key = event.key.as_ref().filter(|_| fact.is_some())?;
+        // Where KMS may not be asked about the key itself, it is not asked about its use.
+        let recorded = async { if prepared.looked_up.is_some() { self.recorded(key).await } else { None } };
+        let (mut in_use, recorded) = tokio::join!(engine.in_use(key, trust), recorded);
+        if let Some(recorded) = recorded {
+            in_use.add_recorded(recorded.last_usage.known(), recorded.grants.known());
+        }
+        Some(in_use).filter(|in_use| !in_use.is_empty())
+    }
+
+    async fn recorded(&self, key: &KeyRef) -> Option<Inspection> {
+        let inspect = self.inspect.as_ref()?;
+        let (arn, region) = (key.arn.as_deref()?, key.region.clone()?);
+        let _permit = self.asked.try_acquire().ok()?;
+        let scope = Scope { account: key.account.clone(), region };
+        let wants = Wants { last_usage: true, grants: true, ..Wants::NOTHING };
+        tokio::time::timeout(WITHIN, inspect.look(&scope, arn, wants)).await.ok()
+    }
+}
