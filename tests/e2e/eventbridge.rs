@@ -130,7 +130,7 @@ async fn what_eventbridge_delivers_reaches_everybody_complete_and_in_order() {
     for key in [&disabled, &scheduled] {
         // That it is saved and still disabled is told too, if the one event is heard of before the other.
         let updates = kinds(&all, key).iter().filter(|kind| *kind == "update").count();
-        assert!(updates <= usize::from(key == &&scheduled), "{key}");
+        assert!(updates <= usize::from(*key == scheduled), "{key}");
         let news = vec!["update".to_owned(); updates];
         assert_eq!(kinds(&all, key), [vec!["trigger".to_owned()], news, vec!["resolve".to_owned()]].concat(), "{key}");
         let last = pages(&all, key);

@@ -12,6 +12,7 @@ use super::{AlertEntry, Decision, Evaluation, HistoryEntry, NotTold, Policy, Sna
 use crate::core::event::EventId;
 use crate::core::incident::{ACTORS_MAX, Fingerprint, HAPPENINGS_MAX, Incident, Situation, State, Voice};
 use crate::core::notification::{Kind, Link, Reason};
+use crate::core::observe::settled;
 use crate::core::rule::{Rule, Severity, Texts, escalate};
 use crate::core::silence::Silence;
 
@@ -230,7 +231,11 @@ impl<'a> Desk<'a> {
         let mut joining: Option<Joining> = None;
         let now = self.now;
         for (candidate, evaluation) in &alerts {
-            endanger(&mut situation, &candidate.rule, evaluation.event.time);
+            // KMS may refuse a use a little while after the key has been enabled: an echo, not a new danger.
+            let echo = evaluation.refused.is_some() && situation.record.is_some();
+            let since =
+                if echo { settled(evaluation.event.time, self.policy.engine.settle) } else { evaluation.event.time };
+            endanger(&mut situation, &candidate.rule, since);
             let at = candidate.at.unwrap_or(evaluation.event.time);
             if let Some(done) = joining.take_if(|one| !joins(&one.incident, at, self.policy.engine.reopen_within)) {
                 situation.incident = Some(self.conclude(&situation, done));

@@ -10,7 +10,9 @@ fn fact(at: i64, state: KeyState, by: Witness) -> Fact {
 
 fn state(facts: &[Fact]) -> KeyState {
     let mut record = KeyRecord::default();
-    facts.iter().for_each(|fact| record.learn(*fact));
+    for fact in facts {
+        record.learn(*fact);
+    }
     record.state(SETTLE)
 }
 

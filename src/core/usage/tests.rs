@@ -152,9 +152,13 @@ fn harm_is_the_same_in_any_order_and_bounded() {
         })
         .collect();
     let mut forth = Harm::default();
-    uses.iter().for_each(|(refused, at)| forth.add(refused, *at));
+    for (refused, at) in &uses {
+        forth.add(refused, *at);
+    }
     let mut back = Harm::default();
-    uses.iter().rev().for_each(|(refused, at)| back.add(refused, *at));
+    for (refused, at) in uses.iter().rev() {
+        back.add(refused, *at);
+    }
     assert_eq!(forth, back);
     assert_eq!((forth.refused, forth.callers.len(), forth.things.len(), forth.last), (50, 20, 20, Some(at(49))));
 }
