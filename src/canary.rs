@@ -32,7 +32,7 @@ impl Canaries {
     /// Says of every canary, before anything is received, that it proves nothing yet; and takes up what earlier lives called.
     pub async fn load(&self) {
         for (canary, _) in &self.all {
-            self.health.canary(&canary.name, &canary.queue, Proof::None);
+            self.health.watch_canary(&canary.name, &canary.queue, &canary.account, &canary.region);
         }
         let canaries = self.all.iter().map(|(canary, _)| canary.clone()).collect();
         if let Err(error) = self.engine.canaries().load(canaries, self.engine.now()).await {
@@ -155,7 +155,7 @@ impl One {
             Proof::None if matches!(self.said, Said::Blind(_)) => return,
             proof => proof,
         };
-        self.of.health.canary(&self.canary.name, &self.canary.queue, proof);
+        self.of.health.canary(&self.canary.name, proof);
         telemetry::queue_proven(&self.canary.queue, self.of.health.proven(&self.canary.queue));
     }
 

@@ -41,6 +41,7 @@ const IMPURE: &[&str] = &[
 const OWNED: &[(&str, &[&str])] = &[
     ("aws_sdk_sqs", &["queue"]),
     ("aws_sdk_kms", &["keys"]),
+    ("aws_sdk_sts", &["base"]),
     ("sqlx", &["store"]),
     ("reqwest", &["sink"]),
     ("flate2", &["archive"]),

@@ -76,7 +76,7 @@ impl CanaryCalls for Relay {
     async fn call(&self, _: &Canary, token: &str) -> Answer {
         let number = self.calls.fetch_add(1, Ordering::SeqCst);
         if self.refuses.load(Ordering::SeqCst) {
-            return Answer { request: None, failed: Some("AccessDenied: no".to_owned()) };
+            return Answer { failed: Some("AccessDenied: no".to_owned()), ..Answer::default() };
         }
         let request = format!("00000000-0000-4000-8000-{number:012}");
         if !self.cut.load(Ordering::SeqCst) {
@@ -89,7 +89,7 @@ impl CanaryCalls for Relay {
         }
         let thinks = *self.thinks.lock().unwrap();
         tokio::time::sleep(thinks).await;
-        Answer { request: Some(request), failed: None }
+        Answer { request: Some(request), ..Answer::default() }
     }
 }
 

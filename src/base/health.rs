@@ -10,6 +10,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::aws::{is_account, is_region};
+
 /// A receive attempt must end, either way, within so many times the long poll's wait.
 const STALL_FACTOR: u32 = 3;
 
@@ -18,6 +20,9 @@ const STALL_AT_LEAST: Duration = Duration::from_mins(1);
 
 /// Receive errors that last shorter than this do not make the daemon unready.
 const DEAF_AFTER: Duration = Duration::from_mins(1);
+
+/// Accounts times Regions of one queue. Events name them, so their number must have a bound.
+const PLACES_MAX: usize = 64;
 
 /// A sink that fails shorter than this is no trouble: its deliveries are tried again.
 const SINK_AFTER: Duration = Duration::from_mins(1);
@@ -53,6 +58,8 @@ struct QueueHealth {
     oldest: Option<Duration>,
     /// What is worth knowing of the queue itself.
     note: Option<String>,
+    /// Accounts and Regions that events came from.
+    places: BTreeSet<(String, String)>,
 }
 
 /// What is known of hearing from a queue; lengths are up to now.
@@ -71,6 +78,8 @@ pub struct Heard {
 #[derive(Debug)]
 struct CanaryHealth {
     queue: String,
+    /// Account and Region of its key.
+    place: (String, String),
     proof: Proof,
 }
 
@@ -123,6 +132,7 @@ impl Health {
             last_message: None,
             oldest: None,
             note: None,
+            places: BTreeSet::new(),
         };
         self.state().queues.insert(queue.to_owned(), fresh);
     }
@@ -235,9 +245,34 @@ impl Health {
         self.state().sinks.remove(sink);
     }
 
-    /// What a canary of a queue proves from now on.
-    pub fn canary(&self, canary: &str, queue: &str, proof: Proof) {
-        self.state().canaries.insert(canary.to_owned(), CanaryHealth { queue: queue.to_owned(), proof });
+    /// From now on a canary of a queue is expected to prove that events of its account and Region come; it has proven nothing yet.
+    pub fn watch_canary(&self, canary: &str, queue: &str, account: &str, region: &str) {
+        let (queue, place) = (queue.to_owned(), (account.to_owned(), region.to_owned()));
+        self.state().canaries.insert(canary.to_owned(), CanaryHealth { queue, place, proof: Proof::None });
+    }
+
+    /// What a canary proves.
+    pub fn canary(&self, canary: &str, proof: Proof) {
+        if let Some(canary) = self.state().canaries.get_mut(canary) {
+            canary.proof = proof;
+        }
+    }
+
+    /// An event of this account and Region came through a queue. `true` if that is news, and no canary proves that they always do.
+    pub fn event_from(&self, queue: &str, account: &str, region: &str) -> bool {
+        // It is shown to people.
+        if !is_account(account) || !is_region(region) {
+            return false;
+        }
+        let mut state = self.state();
+        let State { queues, canaries, .. } = &mut *state;
+        let Some(places) = queues.get_mut(queue).map(|queue| &mut queue.places) else { return false };
+        let is = |(a, r): &(String, String)| a == account && r == region;
+        if places.len() >= PLACES_MAX || places.iter().any(is) {
+            return false;
+        }
+        places.insert((account.to_owned(), region.to_owned()));
+        !canaries.values().any(|canary| canary.queue == queue && is(&canary.place))
     }
 
     /// Whether a queue has a canary, and all it has come back.
@@ -340,6 +375,16 @@ impl Health {
         for name in state.queues.keys().filter(|name| state.canaries.values().all(|canary| canary.queue != **name)) {
             notes.push(format!("queue {name}: unproven, it has no canary"));
         }
+        let proven = |queue: &str, place: &(String, String)| {
+            let mut canaries = state.canaries.values().filter(|canary| canary.queue == queue).peekable();
+            canaries.peek().is_none() || canaries.any(|canary| canary.place == *place)
+        };
+        for (name, queue) in &state.queues {
+            let unproven = queue.places.iter().filter(|place| !proven(name, place));
+            notes.extend(unproven.map(|(account, region)| {
+                format!("queue {name}: unproven for account {account} in {region}: events come from there, and no canary does")
+            }));
+        }
         let silent = state.canaries.iter().filter(|(_, canary)| canary.proof == Proof::None);
         notes
             .extend(silent.map(|(name, canary)| {
@@ -373,7 +418,8 @@ mod tests {
         health.store_ok();
         health.watch_queue("prod", Duration::from_secs(20));
         health.receive_ended("prod", None);
-        health.canary("main", "prod", Proof::Well);
+        health.watch_canary("main", "prod", "111122223333", "eu-central-1");
+        health.canary("main", Proof::Well);
         health
     }
 
@@ -385,11 +431,11 @@ mod tests {
         let health = healthy();
         assert_eq!(health.pulse(&sinks), Pulse::Well);
 
-        health.canary("main", "prod", Proof::None);
+        health.canary("main", Proof::None);
         assert_eq!(health.pulse(&sinks), Pulse::Unsure);
-        health.canary("main", "prod", Proof::Blind("nothing came".to_owned()));
+        health.canary("main", Proof::Blind("nothing came".to_owned()));
         assert_eq!(health.pulse(&sinks), trouble("canary main: nothing came"));
-        health.canary("main", "prod", Proof::Well);
+        health.canary("main", Proof::Well);
 
         health.receive_ended("prod", Some("network"));
         assert_eq!(health.pulse(&sinks), Pulse::Unsure, "it may pass");
@@ -418,11 +464,26 @@ mod tests {
     fn what_no_canary_proves_is_named() {
         let health = healthy();
         assert!(health.proven("prod") && health.ready().ok);
-        health.canary("second", "prod", Proof::None);
+        health.watch_canary("second", "prod", "444455556666", "eu-central-1");
         assert!(!health.proven("prod"));
         assert_eq!(health.ready().notes, ["queue prod: unproven, canary second has not come back yet"]);
-        health.canary("second", "prod", Proof::Blind("nothing came".to_owned()));
+        health.canary("second", Proof::Blind("nothing came".to_owned()));
         assert_eq!(health.ready().reasons, ["canary second: nothing came"]);
+        assert!(!health.event_from("prod", "111122223333", "eu-central-1"), "that one is proven");
+        assert!(
+            health.event_from("prod", "111122223333", "us-east-1")
+                && !health.event_from("prod", "111122223333", "us-east-1")
+        );
+        let note =
+            "queue prod: unproven for account 111122223333 in us-east-1: events come from there, and no canary does";
+        assert_eq!(health.ready().notes, [note]);
+        assert!(
+            !health.event_from("prod", "nobody's", "eu-west-1") && !health.event_from("prod", "111122223333", "<b>")
+        );
+        for number in 0..99 {
+            health.event_from("prod", "111122223333", &format!("xx-nowhere-{number}"));
+        }
+        assert_eq!(health.ready().notes.len(), PLACES_MAX - 1, "made-up ones are bounded");
         health.watch_queue("dev", Duration::from_secs(20));
         assert!(!health.proven("dev"));
         assert!(health.ready().notes.contains(&"queue dev: unproven, it has no canary".to_owned()));

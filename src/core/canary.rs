@@ -79,6 +79,9 @@ pub struct Call {
     /// AWS's request id; `None` until the answer, and for ever if it never came.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub request: Option<String>,
+    /// The ARN of who made it, where that was known.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub by: Option<String>,
     /// Why it failed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub failed: Option<String>,
@@ -92,6 +95,8 @@ pub struct Call {
 pub struct Answer {
     /// AWS's request id; refused calls have one too.
     pub request: Option<String>,
+    /// The ARN of who made it, where that is known.
+    pub by: Option<String>,
     /// Why it failed, in words.
     pub failed: Option<String>,
 }
@@ -104,6 +109,7 @@ impl Call {
             canary: canary.name.clone(),
             at: now,
             request: None,
+            by: None,
             failed: None,
             returned: None,
         }
@@ -131,7 +137,7 @@ pub fn due(canary: &Canary, calls: &[Call], now: Timestamp) -> Timestamp {
 /// The call that an event is the trace of. Only what was called is expected: by its request id, on its key, by its name, and by
 /// our own role where that is known.
 pub fn expected<'c>(canary: &Canary, calls: &'c [Call], event: &Event) -> Option<&'c Call> {
-    if event.source != "aws.kms" || event.name != canary.call.event_name() || !is_ours(canary, event) {
+    if event.source != "aws.kms" || event.name != canary.call.event_name() {
         return None;
     }
     let arn = event.key.as_ref().and_then(|key| key.arn.as_deref());
@@ -141,17 +147,26 @@ pub fn expected<'c>(canary: &Canary, calls: &'c [Call], event: &Event) -> Option
     }
     let request = event.document.pointer("/detail/requestID").and_then(Value::as_str)?;
     let named = calls.iter().rev().find(|call| call.request.as_deref() == Some(request));
-    named.or_else(|| calls.iter().rev().find(|call| call.request.is_none() && is_trace(canary, call, event)))
+    let found =
+        named.or_else(|| calls.iter().rev().find(|call| call.request.is_none() && is_trace(canary, call, event)));
+    found.filter(|call| is_ours(canary, call, event))
 }
 
-/// Whether the caller may be us. The last part of a role's name is all that is left of it in some events.
-fn is_ours(canary: &Canary, event: &Event) -> bool {
-    let Some(role) = &canary.role else { return true };
-    let parts = |arn: &str| {
-        let account = arn.split(':').nth(4).map(str::to_owned);
-        (account, arn.rsplit('/').next().map(str::to_owned))
+/// Whether the caller is who made the call, as far as that is known.
+fn is_ours(canary: &Canary, call: &Call, event: &Event) -> bool {
+    let Some(own) = call.by.as_deref().or(canary.role.as_deref()) else { return true };
+    event.actor.principal.as_deref().is_some_and(|principal| identity(principal) == identity(own))
+}
+
+/// Account and name behind an ARN. Of a role the path is lost in some events, and of a session it is the role that counts.
+fn identity(arn: &str) -> (Option<&str>, Option<&str>) {
+    let account = arn.split(':').nth(4);
+    let resource = arn.splitn(6, ':').nth(5).unwrap_or_default();
+    let name = match resource.strip_prefix("assumed-role/") {
+        Some(rest) => rest.split('/').next(),
+        None => resource.rsplit('/').next(),
     };
-    event.actor.principal.as_deref().is_some_and(|principal| parts(principal) == parts(role))
+    (account, name)
 }
 
 /// Whether an event is the trace of a call whose answer we have not seen, be it under way or cut off: a tag says so by its

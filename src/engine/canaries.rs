@@ -89,6 +89,7 @@ impl Canaries {
         let Some(call) = calls.rev().find(|call| call.id == id) else { return };
         // Its event was faster, and told the request id already.
         call.request = answer.request.or(call.request.take());
+        call.by = answer.by;
         call.failed = answer.failed;
         let call = call.clone();
         self.hint(&known, now);

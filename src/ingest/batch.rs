@@ -14,6 +14,7 @@ use super::held::{Awaited, Held};
 use super::known::KnownKeys;
 use super::using::Using;
 use super::{Delivered, Ingest};
+use crate::base::health::Health;
 use crate::base::telemetry;
 use crate::core::access::{self, History};
 use crate::core::decide::{Decision, Evaluation, LookedUp, OwnSubject, Policy, Prepared, evaluate};
@@ -35,6 +36,7 @@ pub(super) struct Batcher {
     queue: Arc<dyn Queue>,
     engine: Arc<Engine>,
     lookups: Arc<dyn KeyLookup>,
+    health: Arc<Health>,
     delivered: Option<Arc<dyn Delivered>>,
     known: KnownKeys,
     using: Using,
@@ -79,6 +81,7 @@ impl Batcher {
             queue: Arc::clone(&ingest.queue),
             engine: Arc::clone(&ingest.engine),
             lookups: Arc::clone(&ingest.lookups),
+            health: Arc::clone(&ingest.health),
             delivered: ingest.delivered.clone(),
             known: KnownKeys::default(),
             using: Using::new(ingest.inspect.clone()),
@@ -182,6 +185,16 @@ impl Batcher {
             Family::Other => "other",
         };
         telemetry::decoded(family, 1);
+        if let (Some(account), Some(region), "aws.kms") = (&event.account, &event.region, event.source.as_str())
+            && self.health.event_from(self.queue.name(), account, region)
+        {
+            tracing::info!(
+                queue.name = self.queue.name(),
+                account,
+                region,
+                "events come from a place that no canary of this queue calls: that they always do is unproven"
+            );
+        }
         telemetry::last_event(event.time);
         let lag = self.engine.now().duration_since(event.time);
         if event.late.is_none() && !lag.is_negative() {

@@ -138,20 +138,30 @@ pub struct CanaryCaller {
     lookups: Config,
     access: Access,
     roles: BTreeMap<String, Option<AssumeRole>>,
-    clients: Mutex<HashMap<String, Client>>,
+    clients: Mutex<HashMap<String, Made>>,
+    /// Where STS is, in tests.
+    sts: Option<String>,
+}
+
+/// A client, and who calls by it.
+#[derive(Clone)]
+struct Made {
+    client: Client,
+    by: Option<String>,
 }
 
 impl CanaryCaller {
     /// Endpoint and profile are those of `[lookups]`. Makes no request.
     pub fn new(canaries: &BTreeMap<String, CanaryConfig>, lookups: &Config, access: &Access) -> Self {
         let roles = canaries.iter().map(|(name, canary)| (name.clone(), canary.assume_role.clone())).collect();
-        Self { lookups: lookups.clone(), access: access.clone(), roles, clients: Mutex::default() }
+        Self { lookups: lookups.clone(), access: access.clone(), roles, clients: Mutex::default(), sts: None }
     }
 
-    async fn client(&self, canary: &Canary) -> Client {
+    /// The client, and who calls by it; asked for again where STS did not say.
+    async fn client(&self, canary: &Canary) -> Made {
         let mut clients = self.clients.lock().await;
-        if let Some(client) = clients.get(&canary.name) {
-            return client.clone();
+        if let Some(made) = clients.get(&canary.name).filter(|made| made.by.is_some()) {
+            return made.clone();
         }
         let own = self.roles.get(&canary.name).cloned().flatten();
         let aws = AwsConfig {
@@ -170,14 +180,26 @@ impl CanaryCaller {
         let config = aws_sdk_kms::config::Builder::from(&shared)
             .retry_config(RetryConfig::disabled())
             .timeout_config(limits.build());
-        let client = Client::from_conf(config.build());
-        clients.insert(canary.name.clone(), client.clone());
-        client
+        let by = match &aws.assume_role {
+            Some(role) => Some(role.role_arn.get_ref().clone()),
+            None => match aws.identity(&self.access, self.sts.as_deref()).await {
+                Ok(arn) => Some(arn),
+                Err(failure) => {
+                    let error = failure.detail;
+                    tracing::debug!(canary.name = %canary.name, error, "STS does not say who we are; a canary is known by its request id alone");
+                    None
+                }
+            },
+        };
+        let made = Made { client: Client::from_conf(config.build()), by };
+        clients.insert(canary.name.clone(), made.clone());
+        made
     }
 
     async fn answer<O: RequestId, E>(
         &self,
         canary: &Canary,
+        by: Option<String>,
         verb: &'static str,
         result: Result<O, SdkError<E, HttpResponse>>,
     ) -> Answer
@@ -187,7 +209,7 @@ impl CanaryCaller {
         match result {
             Ok(output) => {
                 count(verb, None);
-                Answer { request: output.request_id().map(str::to_owned), failed: None }
+                Answer { request: output.request_id().map(str::to_owned), by, failed: None }
             }
             Err(error) => {
                 let request = error.request_id().map(str::to_owned);
@@ -197,7 +219,7 @@ impl CanaryCaller {
                     // The SDK would keep the credentials of a rotated file for ever.
                     self.clients.lock().await.remove(&canary.name);
                 }
-                Answer { request, failed: Some(failure.detail) }
+                Answer { request, by, failed: Some(failure.detail) }
             }
         }
     }
@@ -206,19 +228,19 @@ impl CanaryCaller {
 #[async_trait]
 impl CanaryCalls for CanaryCaller {
     async fn call(&self, canary: &Canary, token: &str) -> Answer {
-        let client = self.client(canary).await;
+        let Made { client, by } = self.client(canary).await;
         match canary.call {
             CallKind::Describe => {
                 let result = Box::pin(client.describe_key().key_id(&canary.key).send()).await;
-                self.answer(canary, "canary_describe", result).await
+                self.answer(canary, by, "canary_describe", result).await
             }
             CallKind::Tag => {
                 let tag = match Tag::builder().tag_key(TAG).tag_value(token).build() {
                     Ok(tag) => tag,
-                    Err(error) => return Answer { request: None, failed: Some(error.to_string()) },
+                    Err(error) => return Answer { failed: Some(error.to_string()), ..Answer::default() },
                 };
                 let result = Box::pin(client.tag_resource().key_id(&canary.key).tags(tag).send()).await;
-                self.answer(canary, "canary_tag", result).await
+                self.answer(canary, by, "canary_tag", result).await
             }
         }
     }
@@ -240,7 +262,9 @@ mod tests {
     fn caller(server: &Server, config: &CanaryConfig) -> (CanaryCaller, Config) {
         let lookups: Config = toml::from_str(&format!("endpoint = \"{}\"", server.url)).unwrap();
         let all = BTreeMap::from([("main".to_owned(), config.clone())]);
-        (CanaryCaller::new(&all, &lookups, &Access::unchecked()), lookups)
+        let caller =
+            CanaryCaller { sts: Some(server.url.clone()), ..CanaryCaller::new(&all, &lookups, &Access::unchecked()) };
+        (caller, lookups)
     }
 
     #[tokio::test]
@@ -250,11 +274,16 @@ mod tests {
         let (caller, lookups) = caller(&server, &config);
         let canary = config.canary("main", false, &lookups).unwrap();
         let answer = caller.call(&canary, "main-1790000000000").await;
-        assert_eq!(answer, Answer { request: Some("r-1".to_owned()), failed: None });
+        assert_eq!(
+            answer,
+            Answer { request: Some("r-1".to_owned()), ..Answer::default() },
+            "STS does not say who we are"
+        );
         let requests = server.requests();
-        assert_eq!((requests.len(), requests[0].operation.as_str()), (1, "TagResource"));
-        assert_eq!(requests[0].body["KeyId"], KEY);
-        assert_eq!(requests[0].body["Tags"], json!([{ "TagKey": TAG, "TagValue": "main-1790000000000" }]));
+        let operations: Vec<&str> = requests.iter().map(|request| request.operation.as_str()).collect();
+        assert_eq!(operations, ["GetCallerIdentity", "TagResource"]);
+        assert_eq!(requests[1].body["KeyId"], KEY);
+        assert_eq!(requests[1].body["Tags"], json!([{ "TagKey": TAG, "TagValue": "main-1790000000000" }]));
     }
 
     #[tokio::test]
@@ -271,8 +300,30 @@ mod tests {
         let throttled = Server::start(|_, _| Reply::error(500, "KMSInternalException", "later")).await;
         let (caller, _) = self::caller(&throttled, &config);
         assert!(caller.call(&config.canary("main", false, &lookups).unwrap(), "").await.failed.is_some());
-        assert_eq!(throttled.requests().len(), 1, "each call is one event");
-        assert_eq!(throttled.count("DescribeKey"), 1);
+        assert_eq!(throttled.count("DescribeKey"), 1, "each call is one event");
+    }
+
+    #[tokio::test]
+    async fn who_calls_is_asked_once() {
+        let arn = "arn:aws:sts::111122223333:assumed-role/kmswatch/i-1";
+        let server = Server::start(move |request, _| match request.operation.as_str() {
+            "GetCallerIdentity" => Reply::text(
+                200,
+                &format!(
+                    "<GetCallerIdentityResponse xmlns=\"https://sts.amazonaws.com/doc/2011-06-15/\"><GetCallerIdentityResult>\
+                     <Arn>{arn}</Arn></GetCallerIdentityResult></GetCallerIdentityResponse>"
+                ),
+            ),
+            _ => Reply::ok(&json!({})),
+        })
+        .await;
+        let config = config("");
+        let (caller, lookups) = caller(&server, &config);
+        let canary = config.canary("main", false, &lookups).unwrap();
+        for _ in 0..2 {
+            assert_eq!(caller.call(&canary, "x").await.by.as_deref(), Some(arn));
+        }
+        assert_eq!((server.count("GetCallerIdentity"), server.count("TagResource")), (1, 2));
     }
 
     #[test]

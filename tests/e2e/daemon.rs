@@ -40,6 +40,8 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
         .env("AWS_ACCESS_KEY_ID", "test")
         .env("AWS_SECRET_ACCESS_KEY", "test")
         .env("AWS_EC2_METADATA_DISABLED", "true")
+        // Nobody is there: what would ask who it is does without.
+        .env("AWS_ENDPOINT_URL_STS", "http://127.0.0.1:9")
         .env("TEST_ROUTING_KEY", ROUTING_KEY)
         .env("TEST_SLACK_TOKEN", SLACK_TOKEN)
         .env("TEST_WEBHOOK_SECRET", WEBHOOK_SECRET)

@@ -5,6 +5,7 @@
 
 mod check;
 mod failure;
+mod identity;
 mod sign;
 mod url;
 

@@ -186,6 +186,14 @@ fn only_what_was_called_is_expected() {
     }
     let short = event("TagResource", "request-0", |body| role(body, "arn:aws:iam::111122223333:role/kmswatch"));
     assert!(found(&short).is_some(), "the path is lost in some events");
+    // Whoever made the call is known better than what the configuration says.
+    let by = |arn: &str| {
+        let calls = [Call { by: Some(arn.to_owned()), ..call(0, None) }];
+        expected(&canary(), &calls, &ours).is_some()
+    };
+    assert!(by("arn:aws:sts::111122223333:assumed-role/kmswatch/i-0123456789abcdef0"));
+    assert!(!by("arn:aws:sts::111122223333:assumed-role/other/kmswatch"));
+    assert!(!by("arn:aws:iam::111122223333:user/i-0123456789abcdef0"));
     // What KMS refused names no key outside of its text.
     let refused = event("TagResource", "request-0", |body| {
         let detail = body["detail"].as_object_mut().unwrap();
@@ -195,6 +203,9 @@ fn only_what_was_called_is_expected() {
         detail.insert("errorMessage".to_owned(), json!("no"));
     });
     assert!(found(&refused).is_some());
+    // Where nobody knows who we are, the request id alone tells.
+    let nameless = Canary { role: None, ..canary() };
+    assert!(expected(&nameless, &calls, &ours).is_some());
 }
 
 #[test]

@@ -12,6 +12,7 @@ fn call(canary: &str, second: i64) -> Call {
         canary: canary.to_owned(),
         at: at(second),
         request: None,
+        by: None,
         failed: None,
         returned: None,
     }
@@ -31,7 +32,7 @@ pub(super) async fn a_call_is_kept_as_it_was_kept_last(store: &Shared) {
     assert_eq!(ids(store).await, Vec::<String>::new());
     keep(store, &[call("a", 5), call("b", 3), call("a", 1)]).await;
     assert_eq!(ids(store).await, ["a-1", "b-3", "a-5"], "oldest first");
-    let answered = Call { request: Some("r'1\u{202e}".to_owned()), ..call("a", 1) };
+    let answered = Call { request: Some("r'1\u{202e}".to_owned()), by: Some("arn".to_owned()), ..call("a", 1) };
     let failed = Call { failed: Some("denied".to_owned()), ..call("b", 3) };
     let back = Call { returned: Some(at(2)), ..answered.clone() };
     keep(store, &[answered, failed.clone(), back.clone()]).await;
