@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{ExitStatus, Format, say, talk};
-use crate::base::clock::{SystemClock, Timestamp};
+use super::{ExitStatus, Format, say, story, talk};
+use crate::base::clock::SystemClock;
 use crate::config;
 use crate::core::countdown::Ending;
-use crate::core::decide::{Action, Command, Decision, What};
+use crate::core::decide::{Action, Command, Decision};
 use crate::core::incident::{Incident, State};
 use crate::core::notification::Notification;
 use crate::core::render::clean;
@@ -153,13 +153,14 @@ async fn show(store: &dyn Store, id: &str, format: Format) -> Answer {
     Ok(ExitStatus::Fine)
 }
 
-/// The story, oldest first: alerts, decisions and deliveries in one line of time.
-fn tell(story: &Story) {
-    say(&line(&story.incident));
-    if let Some(arn) = story.incident.key.as_ref().and_then(|key| key.arn.as_deref()) {
+/// What it is about, and its story.
+fn tell(told: &Story) {
+    let incident = &told.incident;
+    say(&line(incident));
+    if let Some(arn) = incident.key.as_ref().and_then(|key| key.arn.as_deref()) {
         say(&format!("  key    {}", clean(arn, 200)));
     }
-    if let Some(deadline) = story.incident.deadline {
+    if let Some(deadline) = incident.deadline {
         let what = match deadline.what {
             Ending::Destroyed => "the key will be destroyed",
             Ending::MaterialExpires => "its key material expires",
@@ -167,7 +168,7 @@ fn tell(story: &Story) {
         };
         say(&format!("  until  {}: {what}", deadline.at.strftime("%Y-%m-%d %H:%M:%SZ")));
     }
-    if let Some(harm) = &story.incident.harm {
+    if let Some(harm) = &incident.harm {
         say(&format!(
             "  harm   {} refused; callers {}; things {}",
             harm.refused,
@@ -175,51 +176,14 @@ fn tell(story: &Story) {
             harm.things.len()
         ));
     }
-    for actor in &story.incident.actors {
+    for actor in &incident.actors {
         say(&format!("  actor  {}", clean(actor, 200)));
     }
-    let mut lines: Vec<(Timestamp, String)> = Vec::new();
-    for alert in &story.alerts {
-        let who = alert.event.actor.principal.as_deref().unwrap_or("unknown");
-        let text = format!(
-            "alert    {} ({}): {} by {}",
-            alert.rule,
-            alert.severity.as_str(),
-            clean(&alert.event.name, 100),
-            clean(who, 150)
-        );
-        lines.push((alert.event.time, text));
+    for line in [story::owed(told), story::gap(told)].into_iter().flatten() {
+        say(&format!("  {line}"));
     }
-    for entry in &story.history {
-        let text = match &entry.what {
-            What::Transition { to, reason, by, why, .. } => {
-                let hand = by.as_ref().map(|by| format!(" by {by}: {}", why.as_deref().unwrap_or_default()));
-                format!("state    {} ({}){}", to.as_str(), reason.as_str(), hand.unwrap_or_default())
-            }
-            What::Told { sinks, kind, reason } => {
-                format!("told     {} {} to {}", kind.as_str(), reason.as_str(), sinks.join(", "))
-            }
-            What::NotTold { reason, held } => {
-                let by = held.as_ref().map_or(String::new(), |gate| format!(" by {}", clean(&gate.to_string(), 300)));
-                format!("not told {}{by}", reason.as_str())
-            }
-        };
-        lines.push((entry.at, text));
-    }
-    for delivery in &story.deliveries {
-        let error = delivery.last_error.as_ref().map_or(String::new(), |error| format!(" — {}", clean(error, 200)));
-        let text = format!(
-            "delivery {} to {}: {} after {} attempt(s){error}",
-            delivery.kind.as_str(),
-            delivery.sink,
-            delivery.state.as_str(),
-            delivery.attempts
-        );
-        lines.push((delivery.created_at, text));
-    }
-    lines.sort_by_key(|(at, _)| *at);
-    for (at, text) in lines {
-        say(&format!("  {}  {text}", at.strftime("%Y-%m-%d %H:%M:%SZ")));
+    for line in &story::lines(told) {
+        say(&story::text(line));
     }
 }
 

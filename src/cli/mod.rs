@@ -22,6 +22,7 @@ mod schema;
 mod send_test;
 mod silence;
 mod sources;
+mod story;
 mod test;
 
 /// Watches the AWS KMS keys that everything else hangs on, and tells the right people in time.

@@ -106,13 +106,14 @@ impl Store for MemoryStore {
     async fn story(&self, incident: &str) -> Result<Option<Story>, StoreError> {
         let state = self.lock();
         let Some(kept) = state.find(incident) else { return Ok(None) };
-        let deliveries = state.outbox.of_incident(&kept.incident.id).map(|delivery| StoryDelivery {
+        let deliveries = state.outbox.of_incident(&kept.incident.id).map(|(delivery, settled_at)| StoryDelivery {
             sink: delivery.sink.clone(),
             kind: delivery.notification.kind,
             reason: delivery.notification.reason,
             state: delivery.state,
             attempts: delivery.attempts,
             created_at: delivery.created_at,
+            settled_at,
             last_error: delivery.last_error.clone(),
         });
         Ok(Some(Story {

@@ -414,6 +414,9 @@ pub struct StoryDelivery {
     pub state: DeliveryState,
     pub attempts: u32,
     pub created_at: Timestamp,
+    /// When it arrived or was given up.
+    pub settled_at: Option<Timestamp>,
+    /// What the last attempt that failed was told.
     pub last_error: Option<String>,
 }
 

@@ -62,11 +62,16 @@ async fn what_people_do_by_hand_reaches_everybody() {
     // A unique beginning of the id will do.
     let (code, story, _) = incidents(&config, &["show", id.get(..6).unwrap()]);
     assert_eq!(code, Some(0));
-    for part in [&events::key(1), "DisableKey by arn:aws:iam::111122223333:role/Admin", "state    open (opened)"] {
+    for part in [
+        &events::key(1),
+        "DisableKey by arn:aws:iam::111122223333:role/Admin",
+        "decided  the incident is open (critical): the first alert of its kind",
+    ] {
         assert!(story.contains(part), "no {part} in:\n{story}");
     }
     for sink in ["chat", "pager", "hook"] {
-        assert!(story.contains(&format!("delivery trigger to {sink}: done after 1 attempt(s)")), "{story}");
+        let arrived = format!("delivery trigger (an incident opened) to {sink}: it arrived, after 1 attempt");
+        assert!(story.contains(&arrived), "{story}");
     }
 
     // Taken: PagerDuty hears it as an acknowledgement, the others in words.

@@ -80,7 +80,13 @@ async fn a_silence_holds_and_its_end_by_hand_tells() {
     let held = json(&config, &["incidents"]);
     let held = held.iter().find(|incident| incident["key"]["arn"] == *events::key(1)).unwrap();
     let (_, story, _) = run(&config, &["incidents", "show", held["id"].as_str().unwrap()]);
-    assert!(story.contains(&format!("not told silenced by silence {id} of jo: planned rotation")), "{story}");
+    assert!(
+        story.contains("Held back until ") && story.contains(&format!("by silence {id} of jo: planned rotation.")),
+        "{story}"
+    );
+    let untold =
+        "nobody is told: a person's silence holds it back; if it is open when the silence ends, it is told then";
+    assert!(story.contains(&format!("{untold} — silence {id} of jo: planned rotation")), "{story}");
     for key in [1, 3] {
         assert!(!receivers.accepted().iter().any(|a| heard(std::slice::from_ref(a), key, "trigger")), "{key} was told");
     }

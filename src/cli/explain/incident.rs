@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use super::super::incidents::{no_such, open_store};
+use super::super::story;
 use super::{ExitStatus, Format, say, talk};
-use crate::base::clock::Timestamp;
 use crate::config::Loaded;
-use crate::core::explain::words;
 use crate::core::render::clean;
 use crate::store::{DeliveryState, Story, StoryDelivery};
 
@@ -35,52 +34,14 @@ pub(super) async fn run(loaded: Loaded, id: &str, format: Format) -> ExitStatus 
     }
 }
 
-/// What happened, oldest first, in words.
-fn told(story: &Story) -> Vec<(Timestamp, &'static str, String)> {
-    let mut all = Vec::new();
-    for alert in &story.alerts {
-        let who = alert.event.actor.principal.as_deref().unwrap_or("somebody unnamed");
-        let line = format!(
-            "{} ({}) took {} by {}",
-            alert.rule,
-            alert.severity.as_str(),
-            clean(&alert.event.name, 100),
-            clean(who, 200)
-        );
-        all.push((alert.event.time, "alert", line));
-    }
-    for entry in &story.history {
-        all.push((entry.at, "decided", words::entry(&entry.what, true)));
-    }
-    for one in &story.deliveries {
-        all.push((one.created_at, "delivery", delivery(one)));
-    }
-    all.sort_by_key(|(at, ..)| *at);
-    all
-}
-
-fn delivery(one: &StoryDelivery) -> String {
-    let attempts = if one.attempts == 1 { "1 attempt".to_owned() } else { format!("{} attempts", one.attempts) };
-    let end = match one.state {
-        DeliveryState::Done => format!("it arrived, after {attempts}"),
-        DeliveryState::Waiting if one.attempts == 0 => "it waits for its turn".to_owned(),
-        DeliveryState::Waiting => format!("it waits for its next attempt, after {attempts}"),
-        DeliveryState::Parked => format!("it waits for somebody to mend the sink, after {attempts}"),
-        DeliveryState::Dead => format!("it was given up, after {attempts}"),
-        DeliveryState::Cancelled => "it was never sent, because what it follows was never told".to_owned(),
-    };
-    let error = one.last_error.as_ref().map_or_else(String::new, |error| format!(" — {}", clean(error, 200)));
-    format!("{} ({}) to {}: {end}{error}", one.kind.as_str(), words::reason_of_telling(one.reason), one.sink)
-}
-
 /// The short answer: who heard of it, and who did not.
-fn short(story: &Story) -> Vec<String> {
+fn short(told: &Story) -> Vec<String> {
     let mut sinks: BTreeMap<&str, Vec<&StoryDelivery>> = BTreeMap::new();
-    for one in &story.deliveries {
+    for one in &told.deliveries {
         sinks.entry(one.sink.as_str()).or_default().push(one);
     }
     if sinks.is_empty() {
-        let reasons = told(story).into_iter().filter(|(_, _, line)| line.starts_with("nobody is told"));
+        let reasons = story::lines(told).into_iter().filter(|(_, _, line)| line.starts_with("nobody is told"));
         let mut lines: Vec<String> = vec!["Nobody was told of it.".to_owned()];
         lines.extend(reasons.map(|(_, _, line)| line));
         lines.dedup();
@@ -100,18 +61,8 @@ fn short(story: &Story) -> Vec<String> {
         .collect()
 }
 
-/// What waits for a gate to open.
-fn owed(story: &Story) -> Option<String> {
-    let held = story.incident.held.as_ref()?;
-    let until = held
-        .until
-        .map_or_else(String::new, |until| format!(" until {} at the latest", until.strftime("%Y-%m-%d %H:%M:%SZ")));
-    let gate = clean(&held.gate.to_string(), 300);
-    Some(format!("Held back{until}: {} ({}), by {gate}.", held.kind.as_str(), words::reason_of_telling(held.reason)))
-}
-
-fn text(story: &Story) -> String {
-    let incident = &story.incident;
+fn text(told: &Story) -> String {
+    let incident = &told.incident;
     let mut lines = vec![format!(
         "incident {} is {} ({}): {}",
         incident.id,
@@ -119,27 +70,26 @@ fn text(story: &Story) -> String {
         incident.severity.as_str(),
         clean(&incident.voice.title, 120)
     )];
-    lines.extend(short(story).into_iter().map(|line| format!("  {line}")));
-    lines.extend(owed(story).map(|line| format!("  {line}")));
+    lines.extend(short(told).into_iter().map(|line| format!("  {line}")));
+    lines.extend(story::owed(told).map(|line| format!("  {line}")));
     lines.push(String::new());
-    let stamped = told(story).into_iter();
-    lines.extend(stamped.map(|(at, what, line)| format!("  {}  {what:<8} {line}", at.strftime("%Y-%m-%d %H:%M:%SZ"))));
+    lines.extend(story::lines(told).iter().map(story::text));
     lines.join("\n")
 }
 
-fn lines(story: &Story) {
-    let incident = &story.incident;
+fn lines(told: &Story) {
+    let incident = &told.incident;
     say(&json!({
         "kind": "incident",
         "id": incident.id,
         "state": incident.state,
         "severity": incident.severity,
         "title": incident.voice.title,
-        "short": short(story),
+        "short": short(told),
         "held": incident.held,
     })
     .to_string());
-    for (at, what, line) in told(story) {
+    for (at, what, line) in story::lines(told) {
         say(&json!({ "kind": what, "at": at, "said": line }).to_string());
     }
 }

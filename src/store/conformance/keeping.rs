@@ -307,7 +307,11 @@ pub(super) async fn a_resolved_incident_waits_for_its_parked_delivery(store: &Sh
     assert_eq!(prune(store, 500 * DAY).await, 0);
     let found = store.story(&incident_id(1)).await.unwrap().unwrap();
     assert_eq!((found.alerts.len(), found.history.len(), found.deliveries.len()), (1, 1, 1));
+    let told = &found.deliveries[0];
+    assert_eq!((told.settled_at, told.last_error.as_deref()), (None, Some("revoked")));
     settle(store, 500 * DAY, stuck.id, dead()).await;
+    let found = store.story(&incident_id(1)).await.unwrap().unwrap();
+    assert_eq!(found.deliveries[0].settled_at, Some(at(500 * DAY)), "when it ended is a part of the story");
     prune(store, 600 * DAY).await;
     assert_eq!(store.story(&incident_id(1)).await.unwrap(), None);
 }

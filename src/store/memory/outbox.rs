@@ -90,8 +90,10 @@ impl Outbox {
         self.rows.values().map(|row| &row.delivery)
     }
 
-    pub(super) fn of_incident(&self, incident: &str) -> impl Iterator<Item = &Delivery> {
-        self.all().filter(move |delivery| delivery.notification.incident.id == incident)
+    /// With the time at which each ended.
+    pub(super) fn of_incident(&self, incident: &str) -> impl Iterator<Item = (&Delivery, Option<Timestamp>)> {
+        let of = move |row: &&Row| row.delivery.notification.incident.id == incident;
+        self.rows.values().filter(of).map(|row| (&row.delivery, row.settled_at))
     }
 
     pub(super) fn lease(&mut self, now: Timestamp, until: Timestamp, sink: &str, limit: usize) -> Vec<Leased> {

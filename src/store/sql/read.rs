@@ -2,6 +2,8 @@
 
 use std::sync::LazyLock;
 
+use sqlx::Row as _;
+
 use super::SqlStore;
 use super::batch::List;
 use super::keep::QUARANTINED;
@@ -19,7 +21,8 @@ const INCIDENT: &str = "SELECT id, body, forgotten_alerts, forgotten_history FRO
 const BY_PREFIX: &str = "SELECT id FROM incidents WHERE substr(id, 1, length($1)) = $1 ORDER BY id LIMIT 2";
 const ALERTS: &str = "SELECT id, body FROM alerts WHERE incident = $1 ORDER BY id";
 const HISTORY: &str = "SELECT id, body FROM history WHERE incident = $1 ORDER BY id";
-const OF_INCIDENT: &str = concat!("SELECT ", delivery_columns!(), " FROM outbox o WHERE o.incident = $1 ORDER BY o.id");
+const OF_INCIDENT: &str =
+    concat!("SELECT ", delivery_columns!(), ", o.settled_ms FROM outbox o WHERE o.incident = $1 ORDER BY o.id");
 const OPEN_SITUATIONS: &str = "SELECT fingerprint, body FROM situations WHERE standing = 'open' AND fingerprint > $1 \
      ORDER BY fingerprint LIMIT $2";
 /// The ids are sorted without their bodies.
@@ -75,7 +78,9 @@ impl SqlStore {
         for row in sqlx::query(OF_INCIDENT).bind(id.as_str()).fetch_all(&mut *view).await? {
             let Delivery { sink, notification, state, attempts, created_at, last_error, .. } = delivery(&row)?;
             let (kind, reason) = (notification.kind, notification.reason);
-            story.deliveries.push(StoryDelivery { sink, kind, reason, state, attempts, created_at, last_error });
+            let settled_at = row.try_get::<Option<i64>, _>("settled_ms")?.map(time).transpose()?;
+            let one = StoryDelivery { sink, kind, reason, state, attempts, created_at, settled_at, last_error };
+            story.deliveries.push(one);
         }
         view.rollback().await?;
         Ok(Some(story))
