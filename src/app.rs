@@ -32,6 +32,7 @@ use crate::keys::{CanaryCaller, Inspect, Inspector, KeyLookup, Lookups};
 use crate::queue::Queue;
 use crate::queue::sqs::SqsQueue;
 use crate::sink::{BuildError, SinkContext, SinkTable};
+use crate::spool::Spool;
 use crate::store::{self, StoreError};
 use crate::upkeep::{Upkeep, Watched};
 
@@ -48,6 +49,8 @@ pub enum StartError {
     Heartbeat(BuildError),
     #[error(transparent)]
     Admin(#[from] AdminError),
+    #[error("the archive cannot be started: {0}")]
+    Archive(std::io::Error),
     #[error("the loop for {name} ended by itself ({how}); this is a bug")]
     Died { name: &'static str, how: String },
 }
@@ -63,6 +66,8 @@ pub struct Parts {
     pub source: Option<Source>,
     /// Credentials and connections to AWS.
     pub access: Access,
+    /// The same for sinks: the queue of the played story asks for no credentials, its sinks may.
+    pub sink_access: Access,
     /// Put on every card: what the played story and tests are marked with.
     pub banner: Option<String>,
 }
@@ -72,14 +77,14 @@ pub struct Parts {
 /// # Errors
 /// When a part cannot be built, or a loop ends by itself. Other trouble after the start never ends the daemon.
 pub async fn run(loaded: Loaded, parts: Parts) -> Result<(), StartError> {
-    let Parts { clock, telemetry, stop, reload, source, access, banner } = parts;
+    let Parts { clock, telemetry, stop, reload, source, access, sink_access, banner } = parts;
     let Loaded { config, policy, .. } = loaded;
     let health = Arc::new(Health::new());
 
     let _alone = store::hold(&config.store)?;
     let store = store::open(&config.store).await?;
     health.store_ok();
-    let context = SinkContext { clock: Arc::clone(&clock), aws: access.clone() };
+    let context = SinkContext { clock: Arc::clone(&clock), aws: sink_access };
     let lanes = lanes(&config, &context, banner.as_deref(), None)?;
     let ping = config.heartbeat.as_ref().map(|heartbeat| heartbeat.build(Arc::clone(&clock))).transpose();
     let ping = ping.map_err(StartError::Heartbeat)?;
@@ -95,11 +100,18 @@ pub async fn run(loaded: Loaded, parts: Parts) -> Result<(), StartError> {
     ));
     // Each loop has its own token, so that they end in order: first what takes in, last what tells.
     let (receiving, keeping, serving) = (Stop::new(), Stop::new(), Stop::new());
-    let reporter = report::Reporter::start(Arc::clone(&engine), keeping.child());
+    let reporter = Arc::new(report::Reporter::start(Arc::clone(&engine), keeping.child()));
+    let archive = match &config.archive.s3 {
+        Some(s3) => {
+            let spool = Spool::start(s3, &access, &clock, Arc::clone(&reporter) as _).map_err(StartError::Archive)?;
+            Some(Arc::new(spool))
+        }
+        None => None,
+    };
     let deliver = Arc::new(Deliver::start(
         Arc::clone(&store),
         Arc::clone(&clock),
-        Arc::new(reporter),
+        reporter,
         Arc::clone(&health),
         deliver_settings(&config),
         lanes.clone(),
@@ -177,6 +189,7 @@ pub async fn run(loaded: Loaded, parts: Parts) -> Result<(), StartError> {
             inspect: inspect.clone(),
             health: Arc::clone(&health),
             stop: receiving.clone(),
+            archive: archive.clone(),
             delivered,
             settings: ingest::Settings {
                 polls_max: *queue_config.polls_max.get_ref() as usize,
@@ -221,6 +234,9 @@ pub async fn run(loaded: Loaded, parts: Parts) -> Result<(), StartError> {
     receiving.stop();
     bounded("receiving", left(1), &mut ingests).await;
     deliver.stop(left(2)).await;
+    if let Some(archive) = archive {
+        archive.stop(left(2).min(ARCHIVE_GRACE)).await;
+    }
     keeping.stop();
     bounded("upkeep", Duration::from_secs(5), &mut upkeep).await;
     serving.stop();
@@ -234,6 +250,9 @@ pub async fn run(loaded: Loaded, parts: Parts) -> Result<(), StartError> {
         }
     }
 }
+
+/// What is left of the archive then waits on the disk for the next start.
+const ARCHIVE_GRACE: Duration = Duration::from_secs(10);
 
 /// Waits for a loop's tasks; what does not end in time is dropped and named.
 async fn bounded(name: &str, limit: Duration, tasks: &mut JoinSet<()>) {

@@ -10,7 +10,7 @@
 //! | 4 | [`ingest`] [`deliver`] [`upkeep`] [`admin`] [`canary`] [`heartbeat`] | the loops |
 //! | 4 | [`replay`] | recorded events through the same engine |
 //! | 3 | [`config`] [`engine`] | composes the parts' own `Config`s; the one door to the store for whatever decides |
-//! | 2 | [`queue`] [`store`] [`sink`] [`keys`] [`localsqs`] [`archive`] [`sigma`] | ports to the world, and to rules of others; none knows another |
+//! | 2 | [`queue`] [`store`] [`sink`] [`keys`] [`localsqs`] [`archive`] [`spool`] [`sigma`] | ports to the world, and to rules of others; none knows another |
 //! | 1 | [`core`] | the pure heart: decode, match, decide |
 //! | 0 | [`base`] | clock, secret, diagnostic, telemetry, AWS client set-up |
 
@@ -32,5 +32,6 @@ pub mod queue;
 pub mod replay;
 pub mod sigma;
 pub mod sink;
+pub mod spool;
 pub mod store;
 pub mod upkeep;

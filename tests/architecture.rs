@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const FLOORS: &[&[&str]] = &[
     &["base"],
     &["core"],
-    &["queue", "store", "sink", "keys", "pipeline", "localsqs", "archive", "sigma"],
+    &["queue", "store", "sink", "keys", "pipeline", "localsqs", "archive", "spool", "sigma"],
     &["config", "engine"],
     &["ingest", "deliver", "upkeep", "admin", "canary", "heartbeat", "replay"],
     &["app"],
@@ -43,8 +43,8 @@ const OWNED: &[(&str, &[&str])] = &[
     ("aws_sdk_kms", &["keys"]),
     ("aws_sdk_sts", &["base"]),
     ("sqlx", &["store"]),
-    ("reqwest", &["sink"]),
-    ("flate2", &["archive"]),
+    ("reqwest", &["sink", "spool"]),
+    ("flate2", &["archive", "spool"]),
     ("libdeflater", &["archive"]),
     ("saphyr_parser", &["sigma"]),
 ];

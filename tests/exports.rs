@@ -13,16 +13,20 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::Request;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use kmswatch::base::aws::Access;
-use kmswatch::base::clock::{Clock as _, SystemClock};
+use kmswatch::base::clock::{Clock, SystemClock};
 use kmswatch::core::event::{Actor, Outcome};
 use kmswatch::core::incident::{State, Taken};
 use kmswatch::core::notification::{Notification, Reason};
 use kmswatch::sink::sample::{Sample, sample_notification};
 use kmswatch::sink::{Dispatch, Sink, SinkContext, SinkTable};
+use kmswatch::spool::{Reporter, Spool};
 use serde_json::{Value, json};
 
 use emulator::Emulator;
@@ -144,7 +148,8 @@ async fn recorder(answer: Value) -> (String, Arc<Mutex<Vec<Value>>>) {
             "method": parts.method.as_str(),
             "url": format!("{base}{}", parts.uri),
             "headers": headers,
-            "body": String::from_utf8(body.to_vec()).unwrap(),
+            "body": String::from_utf8_lossy(&body),
+            "bytes": STANDARD.encode(&body),
         }));
         answer.to_string()
     };
@@ -287,4 +292,86 @@ async fn a_security_hub_keeps_one_finding_for_an_incident() {
     let closed = findings();
     assert_eq!((closed.len(), &closed[0]["RecordState"]), (1, &json!("ARCHIVED")), "{closed:?}");
     assert_eq!(closed[0]["Id"], "kmswatch/sample-key-disabled-1");
+}
+
+/// Hears nothing but good.
+struct Fine;
+
+impl Reporter for Fine {
+    fn archive_failing(&self, detail: &str) {
+        panic!("{detail}");
+    }
+
+    fn archive_works(&self) {}
+}
+
+/// Lets these messages be archived.
+async fn archived(url: &str, bodies: &[&str]) {
+    let spool = tempfile::tempdir().unwrap();
+    let more = "kms_key = 'arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab'";
+    let config = format!(
+        "bucket = 'events'\nregion = 'eu-central-1'\nendpoint = '{url}'\nspool = {:?}\nprefix = 'a/year=b'\n{more}",
+        spool.path()
+    );
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let archive =
+        Spool::start(&toml::from_str(&config).unwrap(), &Access::unchecked(), &clock, Arc::new(Fine)).unwrap();
+    archive.take("main", bodies.iter().copied());
+    archive.stop(Duration::from_secs(20)).await;
+    let left: Vec<_> = fs::read_dir(spool.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["lock"], "everything is in the bucket");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_archives_uploads_are_signed() {
+    let Some(venv) = venv("checking the signature of uploads") else { return };
+    let (url, calls) = recorder(json!({})).await;
+    archived(&url, &["{\"a\": 1}", "{\"b\": 2}"]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = lines(folder.path(), &calls.lock().unwrap());
+    assert_eq!(validated(&venv, "s3.py", &file)["calls"], 1);
+    refuses(&venv, "s3.py", &file, |call| call["url"] = json!(format!("{}x", call["url"].as_str().unwrap())));
+    refuses(&venv, "s3.py", &file, |call| call["bytes"] = json!(STANDARD.encode([0x1f])));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_archive_in_a_bucket_is_replayed() {
+    let Some(venv) = venv("archiving into a bucket") else { return };
+    let moto = Emulator::start(&venv, "moto");
+    let aws = |arguments: &[&str]| {
+        let output = Command::new(venv.join("bin/aws"))
+            .args(["--endpoint-url", &moto.url])
+            .args(arguments)
+            .envs([
+                ("AWS_ACCESS_KEY_ID", "test"),
+                ("AWS_SECRET_ACCESS_KEY", "test"),
+                ("AWS_DEFAULT_REGION", "eu-central-1"),
+            ])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", said(&output));
+    };
+    let place = "LocationConstraint=eu-central-1";
+    aws(&["s3api", "create-bucket", "--bucket", "events", "--create-bucket-configuration", place]);
+    let files = ["disable-key.json", "decrypt-denied.json", "native-deletion.json", "rotate-key-service-event.json"];
+    let bodies = files.map(|file| fs::read_to_string(format!("tests/data/events/{file}")).unwrap());
+    archived(&moto.url, &bodies.each_ref().map(String::as_str)).await;
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    aws(&["s3", "sync", "s3://events", path]);
+    let replayed = Command::new(env!("CARGO_BIN_EXE_kmswatch"))
+        .args(["replay", "--format", "json", path])
+        .env_remove("KMSWATCH_CONFIG")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(replayed.stdout.clone()).unwrap();
+    let summary: Value =
+        serde_json::from_str(text.lines().last().unwrap_or_else(|| panic!("{}", said(&replayed)))).unwrap();
+    assert_eq!(
+        (&summary["files"], &summary["events"], &summary["undecodable"]),
+        (&json!(1), &json!(4), &json!(0)),
+        "{summary}"
+    );
+    assert!(text.contains("\"kind\":\"alert\""), "{text}");
 }

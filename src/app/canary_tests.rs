@@ -164,6 +164,7 @@ impl Scene {
             inspect: None,
             health: Arc::clone(&self.health),
             stop: stop.clone(),
+            archive: None,
             delivered: None,
             settings: Settings::default(),
         };

@@ -132,6 +132,7 @@ impl Reloader {
             ("canaries", format!("{:?}", old.canaries) != format!("{:?}", new.canaries)),
             ("heartbeat", old.heartbeat != new.heartbeat),
             ("lookups", format!("{:?}", old.lookups) != format!("{:?}", new.lookups)),
+            ("archive", format!("{:?}", old.archive) != format!("{:?}", new.archive)),
             ("admin", format!("{:?}", old.admin) != format!("{:?}", new.admin)),
             ("log", format!("{:?}", old.log) != format!("{:?}", new.log)),
             ("daemon", format!("{:?}", old.daemon) != format!("{:?}", new.daemon)),

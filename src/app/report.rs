@@ -1,4 +1,4 @@
-//! What the delivery lanes report becomes incidents; and the mark that a played story puts on every card.
+//! What the delivery lanes and the archive report becomes incidents; and the mark that a played story puts on every card.
 
 use std::sync::Arc;
 
@@ -12,16 +12,19 @@ use crate::core::notification::Notification;
 use crate::deliver;
 use crate::engine::Engine;
 use crate::sink::{Character, DeliveryError, Dispatch, Receipt, Sink};
+use crate::spool;
 
 /// Reports that may wait; lanes never do.
 const WAITING_MAX: usize = 256;
 
-/// Takes the lanes' reports without blocking them, and hands them to the engine one after the other.
+/// Takes reports without blocking whoever makes them, and hands them to the engine one after the other.
 pub(super) struct Reporter(mpsc::Sender<Report>);
 
 enum Report {
     Failing { sink: String, detail: String },
     Recovered { sink: String },
+    ArchiveFailing { detail: String },
+    ArchiveWorks,
 }
 
 impl Reporter {
@@ -38,6 +41,12 @@ impl Reporter {
                             tracing::warn!("the recovery of a sink could not be stored");
                         }
                     }
+                    Report::ArchiveFailing { detail } => engine.report(&OwnSubject::ArchiveFailing, &detail).await,
+                    Report::ArchiveWorks => {
+                        if !engine.retract(&OwnSubject::ArchiveFailing, "it is kept whole again").await {
+                            tracing::warn!("the recovery of the archive could not be stored");
+                        }
+                    }
                 }
             }
         });
@@ -46,7 +55,7 @@ impl Reporter {
 
     fn send(&self, report: Report) {
         if self.0.try_send(report).is_err() {
-            tracing::warn!("too many reports about sinks at once; one is only in the log");
+            tracing::warn!("too many reports at once; one is only in the log");
         }
     }
 }
@@ -73,6 +82,16 @@ impl deliver::Reporter for Reporter {
             error,
             "a delivery was given up; it is kept and listed by `kmswatch incidents undelivered`"
         );
+    }
+}
+
+impl spool::Reporter for Reporter {
+    fn archive_failing(&self, detail: &str) {
+        self.send(Report::ArchiveFailing { detail: detail.to_owned() });
+    }
+
+    fn archive_works(&self) {
+        self.send(Report::ArchiveWorks);
     }
 }
 

@@ -83,6 +83,10 @@ metrics_table! {
     OUTBOX_OLDEST = Gauge, Some(Unit::Seconds), "kmswatch_outbox_oldest_seconds", ["sink"], "Age of the oldest delivery that is neither done nor dead; 0 when there is none.";
     QUARANTINE_MESSAGES = Gauge, None, "kmswatch_quarantine_messages", [], "Undecodable messages of queues without a dead-letter queue, and damaged rows, that the store keeps; at 10,000 it takes no more messages.";
     QUARANTINE_BYTES = Gauge, Some(Unit::Bytes), "kmswatch_quarantine_bytes", [], "How long they are together; at 64 MiB the store takes no more messages.";
+    ARCHIVED = Counter, None, "kmswatch_archive_events_total", [], "Raw events written down for the archive; repeated messages included.";
+    ARCHIVE_LOST = Counter, None, "kmswatch_archive_lost_total", ["reason"], "Raw events that the archive misses: the spool is full, cannot be written or does not keep up, or the message was no JSON.";
+    ARCHIVE_UPLOADS = Counter, None, "kmswatch_archive_uploads_total", ["outcome"], "Files of the archive put into the bucket, by how it ended.";
+    ARCHIVE_SPOOL = Gauge, Some(Unit::Bytes), "kmswatch_archive_spool_bytes", [], "What of the archive waits on the disk.";
     EVENT_LAG = Histogram(SLOW), Some(Unit::Seconds), "kmswatch_event_lag_seconds", [], "From the time an event happened to the time we received it.";
     RECEIVE_ERRORS = Counter, None, "kmswatch_receive_errors_total", ["queue", "class"], "Receive attempts that failed, by the class of the error.";
     LAST_RECEIVE = Gauge, Some(Unit::Seconds), "kmswatch_last_receive_timestamp_seconds", ["queue"], "When a receive last succeeded, empty answers included (Unix time).";
@@ -252,6 +256,23 @@ pub fn outbox_oldest(sink: &str, age: Duration) {
 pub fn quarantine(messages: u64, bytes: u64) {
     set(&QUARANTINE_MESSAGES, &[], messages as f64);
     set(&QUARANTINE_BYTES, &[], bytes as f64);
+}
+
+pub fn archived(events: u64) {
+    count(&ARCHIVED, &[], events);
+}
+
+pub fn archive_lost(reason: &str, events: u64) {
+    count(&ARCHIVE_LOST, &[reason], events);
+}
+
+pub fn archive_upload(outcome: &str) {
+    count(&ARCHIVE_UPLOADS, &[outcome], 1);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float; the spool is bounded far below 2^53")]
+pub fn archive_spool(bytes: u64) {
+    set(&ARCHIVE_SPOOL, &[], bytes as f64);
 }
 
 pub fn event_lag(lag: Duration) {

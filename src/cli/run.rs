@@ -43,13 +43,15 @@ pub(super) async fn run(args: Args) -> ExitStatus {
         return ExitStatus::NotFine;
     }
     let source = Source { path: args.config, files: loaded.files.clone() };
+    let access = Access::from_environment();
     let parts = Parts {
         clock: Arc::new(SystemClock),
         telemetry,
         stop,
         reload,
         source: Some(source),
-        access: Access::from_environment(),
+        sink_access: access.clone(),
+        access,
         banner: None,
     };
     match Box::pin(app::run(loaded, parts)).await {

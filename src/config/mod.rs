@@ -31,7 +31,7 @@ use crate::core::inhibit::InhibitSpec;
 use crate::core::lint::Delivers;
 use crate::core::route::{KeysSpec, RouteSpec};
 use crate::core::rule::{RuleFile, RuleSet, RuleSpec};
-use crate::{keys, queue, sink, store};
+use crate::{keys, queue, sink, spool, store};
 use document::Document;
 use rules::{Gathered, Scrutiny};
 
@@ -56,6 +56,8 @@ pub struct Config {
     pub canaries: BTreeMap<String, keys::CanaryConfig>,
     /// The sign of life for a service that misses it.
     pub heartbeat: Option<sink::ping::Config>,
+    /// Where raw events are kept, if anywhere.
+    pub archive: spool::Config,
     /// Key details read from KMS.
     pub lookups: keys::Config,
     /// What we know about keys that AWS does not: `[[keys]]`.
@@ -306,6 +308,7 @@ fn check_parts(config: &Config, document: &Document<'_>, problems: &mut Vec<Prob
     if let Some(heartbeat) = &config.heartbeat {
         of(&["heartbeat"], &|found| heartbeat.check(found));
     }
+    of(&["archive"], &|found| config.archive.check(found));
     of(&["lookups"], &|found| config.lookups.check(found));
     of(&["trust"], &|found| config.trust.check(found));
     of(&["engine"], &|found| config.engine.check(found));

@@ -8,8 +8,10 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
+use super::Ingest;
 use crate::base::telemetry;
 use crate::queue::{Handle, Queue};
+use crate::spool::Spool;
 
 /// How often one handle is tried; after that the message comes again, is a duplicate, and is deleted then.
 const TRIES_MAX: u32 = 5;
@@ -36,9 +38,11 @@ impl Done {
 }
 
 impl Deleter {
-    pub(super) fn start(queue: Arc<dyn Queue>, linger: Duration, calls_max: usize) -> Self {
-        let (sender, receiver) = mpsc::channel(BATCH_MAX * calls_max.max(1));
-        let task = tokio::spawn(run(queue, receiver, linger, calls_max.max(1)));
+    pub(super) fn start(ingest: &Ingest) -> Self {
+        let calls_max = ingest.settings.polls_max.max(1);
+        let (sender, receiver) = mpsc::channel(BATCH_MAX * calls_max);
+        let from = Origin { queue: Arc::clone(&ingest.queue), archive: ingest.archive.clone() };
+        let task = tokio::spawn(run(from, receiver, ingest.settings.delete_linger, calls_max));
         Self { sender, task }
     }
 
@@ -55,7 +59,14 @@ impl Deleter {
     }
 }
 
-async fn run(queue: Arc<dyn Queue>, mut finished: mpsc::Receiver<Handle>, linger: Duration, calls_max: usize) {
+/// Where messages are deleted, and what has to have them first.
+#[derive(Clone)]
+struct Origin {
+    queue: Arc<dyn Queue>,
+    archive: Option<Arc<Spool>>,
+}
+
+async fn run(from: Origin, mut finished: mpsc::Receiver<Handle>, linger: Duration, calls_max: usize) {
     let mut calls: JoinSet<()> = JoinSet::new();
     let mut batch: Vec<Handle> = Vec::with_capacity(BATCH_MAX);
     let mut since = Instant::now();
@@ -83,7 +94,7 @@ async fn run(queue: Arc<dyn Queue>, mut finished: mpsc::Receiver<Handle>, linger
             while calls.len() >= calls_max {
                 calls.join_next().await;
             }
-            calls.spawn(delete(Arc::clone(&queue), std::mem::take(&mut batch)));
+            calls.spawn(delete(from.clone(), std::mem::take(&mut batch)));
         }
         if ended {
             break;
@@ -94,7 +105,11 @@ async fn run(queue: Arc<dyn Queue>, mut finished: mpsc::Receiver<Handle>, linger
 }
 
 /// Deletes one batch; entries that failed and may succeed are tried again, with pauses.
-async fn delete(queue: Arc<dyn Queue>, mut handles: Vec<Handle>) {
+async fn delete(from: Origin, mut handles: Vec<Handle>) {
+    let Origin { queue, archive } = from;
+    if let Some(archive) = archive {
+        archive.kept().await;
+    }
     let mut pause = Duration::from_millis(200);
     for attempt in 1..=TRIES_MAX {
         let asked = handles.len() as u64;

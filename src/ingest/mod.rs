@@ -24,6 +24,7 @@ use crate::base::telemetry;
 use crate::engine::{Engine, StoreState};
 use crate::keys::{Inspect, KeyLookup};
 use crate::queue::{Message, Queue};
+use crate::spool::Spool;
 
 use batch::Batcher;
 use delete::Deleter;
@@ -39,6 +40,8 @@ pub struct Ingest {
     /// Watches the queue from before the loop starts.
     pub health: Arc<Health>,
     pub stop: Stop,
+    /// Where everything received is kept as it came.
+    pub archive: Option<Arc<Spool>>,
     /// With a store that does not survive a crash, messages are deleted only after delivery: this waits for it.
     pub delivered: Option<Arc<dyn Delivered>>,
     pub settings: Settings,
@@ -91,7 +94,7 @@ struct Polls {
 impl Ingest {
     /// Runs until stopped; then nothing is received any more, what is in hand is finished, and the last deletes are made.
     pub async fn run(self) {
-        let deleter = Deleter::start(Arc::clone(&self.queue), self.settings.delete_linger, self.settings.polls_max);
+        let deleter = Deleter::start(&self);
         let batcher = Batcher::new(&self, deleter.handle());
         let hearing = Hearing::new(self.queue.name(), self.settings.deaf_after);
         let tasks = TaskTracker::new();
@@ -124,6 +127,9 @@ impl Polls {
                         self.grow();
                     }
                     let idle = messages.is_empty();
+                    if let Some(archive) = self.ingest.archive.as_ref().filter(|_| !idle) {
+                        archive.take(name, messages.iter().map(|message| message.body.as_str()));
+                    }
                     self.work(messages).await;
                     if idle && !stays {
                         break;

@@ -17,6 +17,7 @@ mod stack;
 mod venv;
 
 mod access;
+mod archive;
 mod canary;
 mod commands;
 mod eventbridge;

@@ -38,6 +38,10 @@ fn everything() -> String {
         last_event(jiff::Timestamp::UNIX_EPOCH);
         lookup("ok");
         quarantine(3, 4_096);
+        archived(10);
+        archive_lost("io", 1);
+        archive_upload("done");
+        archive_spool(4_096);
         store_error("disk_full");
         commit_took(Duration::from_millis(2));
         reloaded(true);

@@ -108,6 +108,7 @@ async fn play(args: Args) -> Result<(), Trouble> {
         reload,
         source: None,
         access: Access::unchecked(),
+        sink_access: Access::from_environment(),
         banner: args.config.as_ref().map(|_| BANNER.to_owned()),
     };
     let daemon = tokio::spawn(app::run(loaded, parts));

@@ -42,6 +42,8 @@ pub enum OwnSubject {
     StateDamaged,
     /// A changed configuration does not load; the old one stays in force.
     ConfigRejected,
+    /// The archive of raw events misses some, or cannot be put where it belongs.
+    ArchiveFailing,
 }
 
 impl OwnSubject {
@@ -124,6 +126,13 @@ impl OwnSubject {
                 "The running configuration stays in force; the change has no effect.",
                 "Run `kmswatch check`, mend what it names, and reload.",
             ),
+            Self::ArchiveFailing => (
+                "archive-failing",
+                "The archive of raw events has gaps, or falls behind",
+                Severity::Medium,
+                "Events are watched and told as ever, but the record of what was received is not kept whole.",
+                "Mend what the error names: the bucket, its policy, the role's permissions, or the spool's disk.",
+            ),
         };
         Rule {
             id: format!("{PREFIX}{id}"),
@@ -169,7 +178,7 @@ impl OwnSubject {
             | Self::QueueKey { queue } => Some(("queue", queue)),
             Self::SinkFailing { sink } => Some(("sink", sink)),
             Self::Blind { canary } => Some(("canary", canary)),
-            Self::StoreFailing | Self::StateDamaged | Self::ConfigRejected => None,
+            Self::StoreFailing | Self::StateDamaged | Self::ConfigRejected | Self::ArchiveFailing => None,
         }
     }
 
