@@ -181,3 +181,17 @@ fn a_report_about_a_sink_ends_with_the_sink() {
     let incident = decision.situations[0].incident.as_ref().unwrap();
     assert_eq!((incident.state, incident.latest.details["sink"].as_str()), (State::Resolved, "gone"));
 }
+
+#[test]
+fn a_report_about_a_canary_ends_with_the_canary() {
+    let (mut policy, mut world) = (policy(), World::default());
+    policy.canaries = vec!["main".into()];
+    for canary in ["main", "gone"] {
+        let blind = OwnSubject::Blind { canary: canary.into() };
+        world.feed_evaluations(&policy, &[own_danger(&blind, "nothing came", at(0))], at(0));
+    }
+    let decision = adopt(&policy, &world.snapshot, at(5));
+    assert_eq!(decision.situations.len(), 1);
+    let incident = decision.situations[0].incident.as_ref().unwrap();
+    assert_eq!((incident.state, incident.latest.details["canary"].as_str()), (State::Resolved, "gone"));
+}
