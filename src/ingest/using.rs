@@ -76,3 +76,7 @@ impl Using {
         tokio::time::timeout(WITHIN, inspect.look(&scope, arn, wants)).await.ok()
     }
 }
+
+#[cfg(test)]
+#[path = "using_tests.rs"]
+mod tests;

@@ -324,6 +324,8 @@ const LATE: SignedDuration = SignedDuration::from_mins(15);
 mod tests {
     use super::*;
     use crate::core::incident::Taken;
+    use crate::core::inspection::LastUsage;
+    use crate::core::usage::InUse;
     use crate::sink::sample::{Sample, sample_notification};
 
     fn sample(which: Sample) -> Notification {
@@ -377,6 +379,31 @@ mod tests {
         assert!(value(&denied, "How often").unwrap().starts_with("412 alerts, 1 principal since"));
         assert_eq!(value(&sample(Sample::KeyDisabled), "How often"), None, "once is no news");
         assert_eq!(value(&sample(Sample::DeletionScheduled), "Waiting period").unwrap(), "7 days");
+    }
+
+    #[test]
+    fn nobody_says_unused_of_a_key() {
+        let mut n = sample(Sample::KeyDisabled);
+        let since = Some("2026-04-01T00:00:00Z".parse().unwrap());
+        let recorded = LastUsage { tracked_from: since, ..LastUsage::default() };
+        n.incident.in_use = Some(InUse { last_recorded: Some(recorded.clone()), grants: Some(2), ..InUse::default() });
+        assert_eq!(value(&n, "Last use").unwrap(), "no successful use recorded since 2026-04-01 00:00:00 UTC");
+        assert_eq!((value(&n, "Grants").unwrap().as_str(), value(&n, "Used by")), ("2", None));
+        let used = LastUsage { at: since, operation: Some("Decrypt".to_owned()), ..recorded };
+        n.incident.in_use = Some(InUse { last_recorded: Some(used), ..InUse::default() });
+        assert_eq!(value(&n, "Last use").unwrap(), "2026-04-01 00:00:00 UTC (Decrypt), says KMS");
+    }
+
+    #[test]
+    fn a_countdown_says_what_is_left() {
+        let mut n = sample(Sample::DeletionScheduled);
+        let at = n.at.checked_add(SignedDuration::from_hours(30)).unwrap();
+        n.incident.deadline = Some(Deadline { at, what: Ending::Destroyed });
+        (n.kind, n.reason) = (Kind::Update, Reason::Countdown);
+        assert!(headline(&n).starts_with("Critical · 1 day 6 h left · "), "{}", headline(&n));
+        assert!(value(&n, "Time left").unwrap().starts_with("the key will be destroyed in 1 day 6 h, on 2026-"));
+        n.incident.deadline = Some(Deadline { at, what: Ending::MaterialExpires });
+        assert!(value(&n, "Time left").unwrap().starts_with("its key material expires in 1 day 6 h"));
     }
 
     #[test]

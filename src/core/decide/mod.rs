@@ -29,7 +29,6 @@ use super::event::{Event, EventId};
 use super::hold::Gate;
 use super::incident::{Fingerprint, Situation, State};
 use super::inhibit::Inhibit;
-use super::keystate;
 use super::notification::{EventCard, Kind, Notification, Reason};
 use super::peek::Peek;
 use super::route::{KeyLabels, Route};
@@ -73,17 +72,13 @@ impl Policy {
 
     /// False only if provably nothing here reads an event that peeks so.
     pub fn concerned(&self, peek: &Peek<'_>) -> bool {
-        self.rules.concerned(peek)
-            || self.legacy.iter().any(|legacy| legacy.index.concerned(peek))
-            || (self.rules.follows_keys() && keystate::speaks(peek))
+        self.rules.concerned(peek) || self.legacy.iter().any(|legacy| legacy.index.concerned(peek))
     }
 
     /// The same question of a decoded event.
     pub fn concern(&self, event: &Event) -> bool {
         let document = &event.document;
-        self.rules.concern(document)
-            || self.legacy.iter().any(|legacy| !legacy.index.candidates(document).is_empty())
-            || (self.rules.follows_keys() && keystate::tells(event))
+        self.rules.concern(document) || self.legacy.iter().any(|legacy| !legacy.index.candidates(document).is_empty())
     }
 
     /// The same without rules: what is in force until open incidents have met the rules of now.

@@ -10,7 +10,7 @@ mod tests;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-pub use facts::{fact, speaks, tells};
+pub use facts::{fact, pattern, tells};
 
 /// The incident family whose incidents move with their key. A rule joins it by naming it in `incident`.
 pub const FAMILY: &str = "key-unusable";

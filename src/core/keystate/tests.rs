@@ -1,6 +1,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::core::decode::decode;
+use crate::core::rule::{RuleSet, RuleSpec, compile};
 
 const SETTLE: SignedDuration = SignedDuration::from_secs(300);
 
@@ -101,4 +103,27 @@ proptest! {
         }
         prop_assert_eq!(state(&facts), state(&shuffled));
     }
+}
+
+#[test]
+fn what_changes_a_key_matters_whatever_rules_ask_for() {
+    let rule = "id = 'a'\ntitle = 'A'\nseverity = 'high'\nincident = 'key-unusable'\nresolve_after = '1d'\nmatch = { detail.eventName = ['X'] }";
+    let spec: RuleSpec = toml::from_str(rule).unwrap();
+    let rules = RuleSet::new(vec![std::sync::Arc::new(compile(&spec).unwrap())]);
+    let body = |name: &str, code: Option<&str>| {
+        let mut detail = serde_json::json!({ "eventName": name, "eventSource": "kms.amazonaws.com" });
+        if let Some(code) = code {
+            detail["errorCode"] = code.into();
+        }
+        serde_json::json!({
+            "source": "aws.kms", "detail-type": "AWS API Call via CloudTrail", "time": "2026-01-02T03:04:05Z",
+            "account": "111122223333", "region": "eu-central-1", "detail": detail
+        })
+        .to_string()
+    };
+    let concerned = |body: &str| rules.concerned(&rules.peek(body).unwrap());
+    assert!(concerned(&body("CancelKeyDeletion", None)) && concerned(&body("EnableKey", None)));
+    assert!(!concerned(&body("CancelKeyDeletion", Some("AccessDenied"))) && !concerned(&body("Decrypt", None)));
+    let event = decode(&body("CancelKeyDeletion", None)).events.remove(0);
+    assert!(rules.concern(&event.document) && rules.candidates(&event.document).count() == 0);
 }

@@ -117,6 +117,9 @@ pub struct RuleSet {
     follows_keys: bool,
 }
 
+/// The number of a pattern that matters, and is no rule's.
+const OF_NO_RULE: usize = usize::MAX;
+
 impl Default for RuleSet {
     fn default() -> Self {
         Self::new(vec![])
@@ -125,9 +128,11 @@ impl Default for RuleSet {
 
 impl RuleSet {
     pub fn new(rules: Vec<Arc<Rule>>) -> Self {
-        let index = Index::new(rules.iter().enumerate().flat_map(|(at, rule)| rule.patterns().map(move |p| (at, p))));
         let follows_keys =
             rules.iter().any(|rule| rule.family == keystate::FAMILY && rule.group_by == [keystate::GROUP_BY]);
+        let of_keys = follows_keys.then(keystate::pattern);
+        let of_rules = rules.iter().enumerate().flat_map(|(at, rule)| rule.patterns().map(move |p| (at, p)));
+        let index = Index::new(of_rules.chain(of_keys.iter().map(|pattern| (OF_NO_RULE, pattern))));
         Self { rules, index, follows_keys }
     }
 
