@@ -8,6 +8,7 @@
 //! | 6 | [`cli`] | doors a person opens: one file per command |
 //! | 5 | [`app`] | wiring: builds the parts, starts the loops in order, stops them in reverse |
 //! | 4 | [`ingest`] [`deliver`] [`upkeep`] [`admin`] [`canary`] [`heartbeat`] | the loops |
+//! | 4 | [`sweep`] | asks KMS about all keys, for the events that never came |
 //! | 4 | [`replay`] | recorded events through the same engine |
 //! | 3 | [`config`] [`engine`] | composes the parts' own `Config`s; the one door to the store for whatever decides |
 //! | 2 | [`queue`] [`store`] [`sink`] [`keys`] [`localsqs`] [`archive`] [`spool`] [`sigma`] | ports to the world, and to rules of others; none knows another |
@@ -34,4 +35,5 @@ pub mod sigma;
 pub mod sink;
 pub mod spool;
 pub mod store;
+pub mod sweep;
 pub mod upkeep;

@@ -11,7 +11,7 @@ const FLOORS: &[&[&str]] = &[
     &["core"],
     &["queue", "store", "sink", "keys", "pipeline", "localsqs", "archive", "spool", "sigma"],
     &["config", "engine"],
-    &["ingest", "deliver", "upkeep", "admin", "canary", "heartbeat", "replay"],
+    &["ingest", "deliver", "upkeep", "admin", "canary", "heartbeat", "sweep", "replay"],
     &["app"],
     &["cli"],
 ];

@@ -182,7 +182,12 @@ fn the_daemon_may_do_what_it_needs_and_no_more() {
     let policy: String = policies.map(|part| part["Properties"]["PolicyDocument"].to_string()).collect();
     let expected = [
         "kms:DescribeKey",
+        "kms:GetKeyPolicy",
+        "kms:GetKeyRotationStatus",
         "kms:ListAliases",
+        "kms:ListGrants",
+        "kms:ListKeyRotations",
+        "kms:ListKeys",
         "kms:ListResourceTags",
         "kms:TagResource",
         "sqs:ChangeMessageVisibility",

@@ -131,6 +131,7 @@ impl Reloader {
             ("store", format!("{:?}", old.store) != format!("{:?}", new.store)),
             ("canaries", format!("{:?}", old.canaries) != format!("{:?}", new.canaries)),
             ("heartbeat", old.heartbeat != new.heartbeat),
+            ("sweep", format!("{:?}", old.sweep) != format!("{:?}", new.sweep)),
             ("lookups", format!("{:?}", old.lookups) != format!("{:?}", new.lookups)),
             ("archive", format!("{:?}", old.archive) != format!("{:?}", new.archive)),
             ("admin", format!("{:?}", old.admin) != format!("{:?}", new.admin)),

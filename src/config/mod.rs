@@ -60,6 +60,8 @@ pub struct Config {
     pub archive: spool::Config,
     /// Key details read from KMS.
     pub lookups: keys::Config,
+    /// KMS asked about all keys again and again.
+    pub sweep: keys::SweepConfig,
     /// What we know about keys that AWS does not: `[[keys]]`.
     pub keys: Vec<KeysSpec>,
     /// Who belongs to us.
@@ -310,6 +312,7 @@ fn check_parts(config: &Config, document: &Document<'_>, problems: &mut Vec<Prob
     }
     of(&["archive"], &|found| config.archive.check(found));
     of(&["lookups"], &|found| config.lookups.check(found));
+    of(&["sweep"], &|found| config.sweep.check(found));
     of(&["trust"], &|found| config.trust.check(found));
     of(&["engine"], &|found| config.engine.check(found));
     of(&["countdown"], &|found| config.countdown.check(found));

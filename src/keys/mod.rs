@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `config` | the `[lookups]` table |
 //! | `lookups` | the cache: one read per key at a time, a deadline, bounds |
+//! | `sweep` | the `[sweep]` table |
 //! | `kms` | the reads of a lookup |
 //! | `clients` | a client per region and role |
 //! | `inspect` | everything KMS says of a key, below its quotas |
@@ -15,6 +16,7 @@ mod config;
 mod inspect;
 mod kms;
 mod lookups;
+mod sweep;
 
 #[cfg(test)]
 mod tests;
@@ -31,6 +33,7 @@ pub use canary::{CanaryCaller, CanaryCalls, CanaryConfig};
 pub use config::Config;
 pub use inspect::Inspector;
 pub use lookups::Lookups;
+pub use sweep::SweepConfig;
 
 /// Tells what is known of a key. Never fails and never takes longer than its deadline: an answer that cannot be had says so.
 #[async_trait]

@@ -215,6 +215,19 @@ impl Config {
         if fifo { IN_FLIGHT_LIMIT_FIFO } else { IN_FLIGHT_LIMIT }
     }
 
+    /// The Region whose events it carries.
+    pub fn region(&self) -> Option<String> {
+        let from_url =
+            || self.url.as_ref().and_then(|url| UrlParts::read(url.get_ref())).and_then(|parts| parts.region);
+        self.region.as_ref().map(|region| region.get_ref().clone()).or_else(from_url)
+    }
+
+    /// Whether it is on this machine, and so in no Region at all.
+    pub fn is_local(&self) -> bool {
+        let local = |url: &Spanned<String>| HttpUrl::parse(url.get_ref()).is_ok_and(|url| url.is_loopback());
+        self.endpoint.as_ref().or(self.url.as_ref()).is_some_and(local)
+    }
+
     fn check_url(&self, url: &Spanned<String>, problems: &mut Vec<Problem>) {
         let text = url.get_ref();
         let parsed = match HttpUrl::parse(text) {

@@ -45,6 +45,15 @@ fn everything() -> String {
         store_error("disk_full");
         commit_took(Duration::from_millis(2));
         reloaded(true);
+        queue_oldest("prod", Duration::from_secs(4));
+        queue_depth("prod", Some(1), Some(2), Some(3));
+        canary_called("prod", true);
+        canary_returned("prod", "in_time");
+        canary_took("prod", Duration::from_secs(40), jiff::Timestamp::UNIX_EPOCH);
+        queue_proven("prod", true);
+        heartbeat("success");
+        sweep_ended("own", "eu-central-1", "ok", 500);
+        swept("own", "eu-central-1", 480, jiff::Timestamp::UNIX_EPOCH);
     });
     handle.render()
 }

@@ -198,6 +198,9 @@ path = "{here}/state.db"
 [lookups]
 endpoint = "http://{board}"
 
+[sweep]
+enabled = false
+
 [admin]
 enabled = false
 

@@ -8,6 +8,7 @@
 //! | `access` | what its policy and its grants give, and to whom |
 //! | `usage` | whether anybody uses it, and under which name |
 //! | `environment` | whether production and development meet at it |
+//! | `report` | what a judged key says in an observation |
 //! | `row` | what is kept of a key once it is judged |
 //! | `tally` | what all rows come to |
 //!
@@ -16,6 +17,7 @@
 mod access;
 mod checks;
 mod environment;
+mod report;
 mod rotation;
 mod row;
 mod state;
@@ -35,6 +37,7 @@ use super::route::{KeyLabels, labels};
 use super::rule::Severity;
 
 pub use checks::{CHECKS, Check};
+pub use report::report;
 pub use row::{Deadline, DeadlineKind, Row, Who};
 pub use tally::{Gap, Tally, by_check, deadlines};
 

@@ -9,7 +9,7 @@ use super::Evaluation;
 use super::evaluate::Candidate;
 use super::fold::{Alert, Desk};
 use crate::core::countdown::Countdown;
-use crate::core::incident::{Fingerprint, Situation};
+use crate::core::incident::{Fingerprint, Situation, State};
 use crate::core::rule::Rule;
 use crate::core::window::Waiting;
 
@@ -46,6 +46,13 @@ impl Desk<'_> {
             let id = evaluation.id.clone();
             let countdown = Countdown { at, id, date, told, due: None, waiting: Box::new(waiting) };
             situation.countdowns.insert(rule.id.clone(), countdown);
+            // The card shows the date as it is known now, also where no mark has passed.
+            if let Some(mut incident) = situation.incident.take() {
+                if incident.state != State::Resolved {
+                    self.refresh(&situation, &mut incident);
+                }
+                situation.incident = Some(incident);
+            }
         }
         self.put(situation);
         self.marks_passed(&candidate.fingerprint, rule)

@@ -16,6 +16,7 @@ pub const BUILTIN: &[(&str, &str)] = &[
     ("key-use.toml", include_str!("../../../config/rules/key-use.toml")),
     ("names-and-places.toml", include_str!("../../../config/rules/names-and-places.toml")),
     ("rotation.toml", include_str!("../../../config/rules/rotation.toml")),
+    ("sweep.toml", include_str!("../../../config/rules/sweep.toml")),
     ("pipeline.toml", include_str!("../../../config/rules/pipeline.toml")),
 ];
 

@@ -13,8 +13,8 @@ use crate::core::decode::denied_by;
 use crate::core::event::DeniedBy;
 use crate::core::inspection::Part;
 
-/// How long a permission that is missing is not asked for again.
-const AGAIN: Duration = Duration::from_mins(15);
+/// How long a permission that is missing is not asked for again. Each denial is an event that comes back to us.
+const AGAIN: Duration = Duration::from_hours(6);
 /// Keys after each other that deny something, until it is taken for our own lack.
 const IN_A_ROW: u32 = 5;
 /// Regions times roles times calls.
@@ -116,7 +116,7 @@ impl Refusals {
                     kms.region = place.region,
                     kms.role_account = place.role,
                     error = record.detail,
-                    "KMS does not let us ask this; it is left out for a quarter of an hour"
+                    "KMS does not let us ask this; it is left out for six hours"
                 );
             }
         }

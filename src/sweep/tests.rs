@@ -1,0 +1,296 @@
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard};
+
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+
+use super::*;
+use crate::base::clock::{Clock as _, ManualClock};
+use crate::config;
+use crate::core::decide::Decision;
+use crate::core::incident::{Incident, State};
+use crate::core::inspection::{Details, Inspection, Part, Rotation, Wants};
+use crate::core::notification::Notification;
+use crate::engine::Post;
+use crate::keys::{Page, Refusal};
+use crate::store::{self, IncidentFilter};
+
+/// A KMS whose keys tests change.
+#[derive(Default)]
+struct FakeKms {
+    keys: Mutex<BTreeMap<String, Details>>,
+    rotation: Mutex<Option<Rotation>>,
+    /// The page that is not told, once.
+    breaks_at: Mutex<Option<usize>>,
+    asked: Mutex<Vec<String>>,
+}
+
+impl FakeKms {
+    fn keys(&self) -> MutexGuard<'_, BTreeMap<String, Details>> {
+        self.keys.lock().unwrap()
+    }
+
+    fn set(&self, number: usize, state: &str) {
+        let details = Details {
+            id: id(number),
+            state: Some(state.to_owned()),
+            manager: Some("CUSTOMER".to_owned()),
+            origin: Some("AWS_KMS".to_owned()),
+            spec: Some("SYMMETRIC_DEFAULT".to_owned()),
+            ..Details::default()
+        };
+        self.keys().insert(arn(number), details);
+    }
+
+    fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.asked.lock().unwrap())
+    }
+}
+
+fn id(number: usize) -> String {
+    format!("{number:08x}-12ab-34cd-56ef-1234567890ab")
+}
+
+fn arn(number: usize) -> String {
+    format!("arn:aws:kms:eu-central-1:111122223333:key/{}", id(number))
+}
+
+#[async_trait]
+impl Inspect for FakeKms {
+    /// Two keys a page.
+    async fn list(&self, _: &Scope, marker: Option<&str>) -> Part<Page> {
+        let from: usize = marker.map_or(0, |marker| marker.parse().unwrap());
+        let mut breaks_at = self.breaks_at.lock().unwrap();
+        if breaks_at.take_if(|page| *page == from / 2).is_some() {
+            return Part::Failed("no answer in time".to_owned());
+        }
+        let all: Vec<String> = self.keys().keys().cloned().collect();
+        let keys: Vec<String> = all.iter().skip(from).take(2).cloned().collect();
+        Part::Known(Page { keys, next: (from + 2 < all.len()).then(|| (from + 2).to_string()) })
+    }
+
+    async fn aliases(&self, _: &Scope) -> Part<HashMap<String, Vec<String>>> {
+        Part::Known(HashMap::from([(id(0), vec!["alias/prod-db".to_owned()])]))
+    }
+
+    async fn look(&self, _: &Scope, arn: &str, wants: Wants) -> Inspection {
+        self.asked.lock().unwrap().push(arn.to_owned());
+        let mut seen = Inspection::of(arn, now_of(self));
+        seen.details = self.keys().get(arn).cloned().map_or(Part::NotFound, Part::Known);
+        if wants.rotation {
+            seen.rotation = self.rotation.lock().unwrap().clone().map_or(Part::Denied, Part::Known);
+        }
+        seen
+    }
+
+    fn refusals(&self) -> Vec<Refusal> {
+        vec![]
+    }
+
+    fn calls(&self) -> BTreeMap<&'static str, u64> {
+        BTreeMap::new()
+    }
+}
+
+/// When the fake says that it answered: its clock is the test's.
+fn now_of(_: &FakeKms) -> Timestamp {
+    CLOCK.with(|clock| clock.borrow().as_ref().unwrap().now())
+}
+
+thread_local! {
+    static CLOCK: std::cell::RefCell<Option<ManualClock>> = const { std::cell::RefCell::new(None) };
+}
+
+struct Nobody;
+
+#[async_trait]
+impl Post for Nobody {
+    fn wake(&self, _: &Decision) {}
+
+    async fn page_directly(&self, subject: &str, _: Notification) {
+        panic!("{subject}");
+    }
+}
+
+struct Scene {
+    kms: FakeKms,
+    engine: Engine,
+    clock: ManualClock,
+    round: Round,
+    review_every: Duration,
+}
+
+impl Scene {
+    async fn new(keys: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kmswatch.toml");
+        let text = format!(
+            "[queues.main]\nurl = 'https://sqs.eu-central-1.amazonaws.com/111122223333/kmswatch'\n[sinks.out.stdout]\n[store.memory]\n\
+             [[routes]]\nsinks = ['out']\n{keys}"
+        );
+        std::fs::write(&path, text).unwrap();
+        let loaded = config::load(&path, []).unwrap();
+        let clock = ManualClock::at("2026-11-23T12:00:00Z".parse().unwrap());
+        CLOCK.with(|slot| *slot.borrow_mut() = Some(clock.clone()));
+        let store = store::open(&loaded.config.store).await.unwrap();
+        let engine = Engine::new(Arc::new(loaded.policy), store, Arc::new(clock.clone()), Arc::new(Nobody));
+        let round = Round::new(Scope { account: None, region: "eu-central-1".to_owned() });
+        Self { kms: FakeKms::default(), engine, clock, round, review_every: Duration::from_hours(24) }
+    }
+
+    /// A quarter of an hour later, all keys are asked about.
+    async fn sweep(&mut self) {
+        self.clock.advance(Duration::from_mins(15));
+        self.round.sweep(&self.engine, &self.kms, self.review_every).await;
+    }
+
+    async fn incidents(&self) -> Vec<Incident> {
+        let filter = IncidentFilter { open: false, limit: 100 };
+        self.engine.store().incidents(&filter).await.unwrap()
+    }
+
+    async fn open(&self) -> Vec<Incident> {
+        self.incidents().await.into_iter().filter(|incident| incident.state != State::Resolved).collect()
+    }
+}
+
+#[tokio::test]
+async fn a_deletion_behind_our_back_is_found_counted_down_to_and_resolved_by_kms() {
+    let mut scene = Scene::new("").await;
+    (0..5).for_each(|number| scene.kms.set(number, "Enabled"));
+    scene.sweep().await;
+    assert!(scene.incidents().await.is_empty());
+    let date: Timestamp = "2026-12-10T00:00:00Z".parse().unwrap();
+    scene.kms.set(0, "PendingDeletion");
+    scene.kms.keys().get_mut(&arn(0)).unwrap().deletion_date = Some(date);
+    scene.sweep().await;
+    let open = scene.open().await;
+    assert_eq!(open.len(), 1, "{open:?}");
+    assert!(open[0].rules.contains("kms.found-unusable"), "{:?}", open[0].rules);
+    assert_eq!(open[0].severity.as_str(), "critical");
+    let key = open[0].key.as_ref().unwrap();
+    assert_eq!(
+        (key.state.as_deref(), key.aliases.clone()),
+        (Some("PendingDeletion"), vec!["alias/prod-db".to_owned()])
+    );
+    assert_eq!(open[0].deadline.map(|deadline| deadline.at), Some(date));
+    let told = open[0].alerts;
+    // KMS corrects the date.
+    scene.kms.keys().get_mut(&arn(0)).unwrap().deletion_date = Some(date + SignedDuration::from_hours(24));
+    scene.sweep().await;
+    let open = scene.open().await;
+    assert_eq!(open[0].deadline.map(|deadline| deadline.at), Some(date + SignedDuration::from_hours(24)));
+    assert_eq!(open[0].alerts, told, "that is no new alert");
+    scene.kms.set(0, "Enabled");
+    scene.sweep().await;
+    assert!(scene.open().await.is_empty());
+    assert_eq!(scene.incidents().await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_was_so_at_the_first_look_is_held_against_nobody_but_a_deletion() {
+    let mut scene = Scene::new("").await;
+    scene.kms.set(0, "Disabled");
+    scene.kms.set(1, "Enabled");
+    scene.kms.set(2, "PendingDeletion");
+    scene.sweep().await;
+    let open = scene.open().await;
+    assert_eq!(open.len(), 1, "{open:?}");
+    assert_eq!(open[0].key.as_ref().unwrap().arn, Some(arn(2)));
+    scene.kms.set(1, "Disabled");
+    scene.sweep().await;
+    assert_eq!(scene.open().await.len(), 2);
+    // Also after a restart: it is remembered who was asked about.
+    scene.kms.set(3, "Enabled");
+    scene.sweep().await;
+    scene.round = Round::new(Scope { account: None, region: "eu-central-1".to_owned() });
+    scene.kms.set(3, "Disabled");
+    scene.sweep().await;
+    assert_eq!(scene.open().await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_key_that_is_gone_is_destroyed() {
+    let mut scene = Scene::new("").await;
+    (0..3).for_each(|number| scene.kms.set(number, "Enabled"));
+    scene.sweep().await;
+    scene.kms.keys().remove(&arn(1));
+    scene.sweep().await;
+    let incidents = scene.incidents().await;
+    assert!(incidents.len() == 1 && incidents[0].rules.contains("kms.key-deleted"), "{incidents:?}");
+    scene.sweep().await;
+    assert_eq!(scene.incidents().await.len(), 1, "told once");
+}
+
+#[tokio::test]
+async fn a_round_that_breaks_off_goes_on_with_its_page() {
+    let mut scene = Scene::new("").await;
+    (0..7).for_each(|number| scene.kms.set(number, "Enabled"));
+    *scene.kms.breaks_at.lock().unwrap() = Some(2);
+    scene.sweep().await;
+    assert_eq!(scene.kms.asked().len(), 4);
+    scene.sweep().await;
+    assert_eq!(scene.kms.asked(), (4..7).map(arn).collect::<Vec<_>>());
+    scene.sweep().await;
+    assert_eq!(scene.kms.asked().len(), 7, "and then from the beginning");
+    assert!(scene.incidents().await.is_empty(), "a key that was not listed yet is not gone");
+}
+
+#[tokio::test]
+async fn keys_that_aws_manages_are_asked_about_once() {
+    let mut scene = Scene::new("").await;
+    scene.kms.set(0, "Enabled");
+    scene.kms.set(1, "Disabled");
+    scene.kms.keys().get_mut(&arn(1)).unwrap().manager = Some("AWS".to_owned());
+    scene.sweep().await;
+    scene.kms.asked();
+    scene.sweep().await;
+    assert_eq!(scene.kms.asked(), [arn(0)]);
+    assert!(scene.incidents().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_review_holds_rotation_to_the_label() {
+    let label = "[[keys]]\nmatch = { key.aliases = [{ prefix = 'alias/prod-' }] }\nlabels = { rotation = 'required' }";
+    let mut scene = Scene::new(label).await;
+    scene.review_every = Duration::ZERO;
+    scene.kms.set(0, "Enabled");
+    scene.kms.set(1, "Enabled");
+    *scene.kms.rotation.lock().unwrap() = Some(Rotation::default());
+    for _ in 0..3 {
+        scene.sweep().await;
+    }
+    let open = scene.open().await;
+    assert_eq!(open.len(), 1, "{open:?}");
+    assert!(open[0].rules.contains("kms.rotation-off") && open[0].alerts == 1, "{:?}", open[0].rules);
+    // What cannot be read clears nothing.
+    *scene.kms.rotation.lock().unwrap() = None;
+    scene.sweep().await;
+    assert_eq!(scene.open().await.len(), 1);
+    *scene.kms.rotation.lock().unwrap() = Some(Rotation { enabled: true, ..Rotation::default() });
+    scene.sweep().await;
+    assert!(scene.open().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_loop_begins_soon_and_ends_when_it_is_told_to() {
+    let Scene { kms, engine, .. } = Scene::new("").await;
+    kms.set(0, "Enabled");
+    let kms = Arc::new(kms);
+    let stop = Stop::new();
+    let sweep = Sweep {
+        engine: Arc::new(engine),
+        inspect: Arc::clone(&kms) as Arc<dyn Inspect>,
+        stop: stop.clone(),
+        scopes: vec![Scope { account: None, region: "eu-central-1".to_owned() }],
+        every: Duration::from_mins(15),
+        review_every: Duration::from_hours(24),
+    };
+    let running = tokio::spawn(sweep.run());
+    tokio::time::sleep(Duration::from_mins(2)).await;
+    assert_eq!(kms.asked().len(), 1);
+    tokio::time::sleep(Duration::from_mins(40)).await;
+    assert_eq!(kms.asked().len(), 2);
+    stop.stop();
+    running.await.unwrap();
+}
