@@ -35,6 +35,13 @@ fn everything() -> String {
         event_lag(Duration::from_secs(12));
         receive_error("prod", "network");
         last_receive("prod", jiff::Timestamp::UNIX_EPOCH);
+        queue_oldest("prod", Duration::from_secs(3));
+        queue_depth("prod", Some(1), Some(2), Some(3));
+        canary_called("prod", true);
+        canary_returned("prod", "in_time");
+        canary_took("prod", Duration::from_mins(4), jiff::Timestamp::UNIX_EPOCH);
+        queue_proven("prod", true);
+        heartbeat("ok");
         last_event(jiff::Timestamp::UNIX_EPOCH);
         lookup("ok");
         quarantine(3, 4_096);
