@@ -1,98 +1,54 @@
 //! One received batch: every message has its own fate.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI8, Ordering};
-use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::Value;
-use tokio_util::task::TaskTracker;
 
+use super::Ingest;
 use super::delete::Done;
-use super::held::{Awaited, Held};
 use super::known::KnownKeys;
+use super::settle::Weighty;
+use super::together::Desk;
 use super::using::Using;
-use super::{Delivered, Ingest};
 use crate::base::health::Health;
 use crate::base::telemetry;
 use crate::core::access::{self, History};
-use crate::core::decide::{Decision, Evaluation, LookedUp, OwnSubject, Policy, Prepared, evaluate};
-use crate::core::decode::{self, Undecodable};
+use crate::core::decide::{Evaluation, LookedUp, Policy, Prepared, evaluate};
+use crate::core::decode;
 use crate::core::enrich::{Lookup, enrich};
-use crate::core::event::{Event, EventId, Family, Outcome};
+use crate::core::event::{Event, Family, Outcome};
 use crate::core::route::labels;
-use crate::engine::{Engine, StoreState};
+use crate::engine::Engine;
 use crate::keys::KeyLookup;
 use crate::queue::{Message, Queue};
-
-/// With a store that does not survive a crash: so many messages that wait for their deliveries, and nothing more is received.
-const HELD_MAX: usize = 100;
-
-/// Undecodable messages of a queue whose redrive is not known are kept in the store after so many receives.
-const RECEIVES_MAX: u32 = 20;
 
 pub(super) struct Batcher {
     queue: Arc<dyn Queue>,
     engine: Arc<Engine>,
     lookups: Arc<dyn KeyLookup>,
     health: Arc<Health>,
-    delivered: Option<Arc<dyn Delivered>>,
     known: KnownKeys,
     using: Using,
     done: Done,
-    held: Arc<Held>,
-    waiting: TaskTracker,
-    redrive: Redrive,
-}
-
-/// Whether the queue has a DLQ: asked once, when it first matters.
-#[derive(Default)]
-struct Redrive(AtomicI8);
-
-impl Redrive {
-    const NO: i8 = 1;
-    const YES: i8 = 2;
-
-    /// `None` when it could not be found out.
-    async fn exists(&self, queue: &dyn Queue) -> Option<bool> {
-        match self.0.load(Ordering::Relaxed) {
-            Self::NO => return Some(false),
-            Self::YES => return Some(true),
-            _ => {}
-        }
-        let facts = queue.facts().await.ok()?;
-        let exists = facts.dead_letters.is_some();
-        self.0.store(if exists { Self::YES } else { Self::NO }, Ordering::Relaxed);
-        Some(exists)
-    }
-}
-
-/// A message whose events matter.
-struct Weighty {
-    message: Message,
-    evaluations: Vec<Evaluation>,
-    rejected: Vec<Undecodable>,
+    desk: Desk,
 }
 
 impl Batcher {
-    pub(super) fn new(ingest: &Ingest, done: Done) -> Self {
+    pub(super) fn new(ingest: &Ingest, done: Done, desk: Desk) -> Self {
         Self {
             queue: Arc::clone(&ingest.queue),
             engine: Arc::clone(&ingest.engine),
             lookups: Arc::clone(&ingest.lookups),
             health: Arc::clone(&ingest.health),
-            delivered: ingest.delivered.clone(),
             known: KnownKeys::default(),
             using: Using::new(ingest.inspect.clone()),
             done,
-            held: Arc::default(),
-            waiting: TaskTracker::new(),
-            redrive: Redrive::default(),
+            desk,
         }
     }
 
-    /// Decides a batch. Afterwards every message is finished, handed back, or left to the queue's redrive.
+    /// Works out what a batch means, deletes what means nothing, and hands on the rest.
     pub(super) async fn work(&self, messages: Vec<Message>) {
         let policy = self.engine.policy();
         let hints = self.engine.canaries().hints();
@@ -124,7 +80,11 @@ impl Batcher {
         // Before anything is compared: of two policies of one batch, the later is compared with the earlier.
         self.learn(heavy.iter().flat_map(|(_, decoded)| &decoded.events)).await;
         // Side by side: a slow look-up of one key delays the batch once, not each message behind it.
-        let heavy = join_all(heavy.into_iter().map(async |(message, decoded)| {
+        let heavy = join_all(heavy.into_iter().map(async |(mut message, decoded)| {
+            // Only what cannot be decoded is kept as it came.
+            if decoded.rejected.is_empty() {
+                message.body = String::new();
+            }
             let all = join_all(decoded.events.into_iter().map(|event| self.evaluate(&policy, event))).await;
             let (idle, evaluations): (Vec<_>, Vec<_>) = all.into_iter().partition(Evaluation::is_idle);
             (idle.len(), Weighty { message, evaluations, rejected: decoded.rejected })
@@ -141,18 +101,9 @@ impl Batcher {
         if unmatched > 0 {
             telemetry::unmatched(unmatched);
         }
-        self.settle(weighty).await;
-    }
-
-    /// Whether as many messages as bearable wait for their deliveries.
-    pub(super) fn is_full(&self) -> bool {
-        self.waiting.len() >= HELD_MAX
-    }
-
-    /// Waits for what still has to be delivered before it may be deleted.
-    pub(super) async fn finish(&self) {
-        self.waiting.close();
-        self.waiting.wait().await;
+        if !weighty.is_empty() {
+            self.desk.hand_on(weighty).await;
+        }
     }
 
     /// Takes out what canaries called. `false` if the store could not keep that they came back: then the message has to come again.
@@ -265,148 +216,4 @@ impl Batcher {
         }
         (marks, looked_up)
     }
-
-    /// Stores what the batch caused; if that fails as a whole, message by message.
-    async fn settle(&self, weighty: Vec<Weighty>) {
-        let evaluations: Vec<Evaluation> = weighty.iter().flat_map(|w| w.evaluations.iter().cloned()).collect();
-        if evaluations.is_empty() {
-            for one in weighty {
-                self.finish_one(one, None).await;
-            }
-            return;
-        }
-        match self.engine.decide(&evaluations).await {
-            Ok(decision) => {
-                let decision = Arc::new(decision);
-                for one in weighty {
-                    self.finish_one(one, Some(Arc::clone(&decision))).await;
-                }
-            }
-            Err(_) if weighty.len() > 1 && self.store_works() => {
-                for one in weighty {
-                    match self.engine.decide(&one.evaluations).await {
-                        Ok(decision) => self.finish_one(one, Some(Arc::new(decision))).await,
-                        Err(error) => self.undecided(&[one], &error).await,
-                    }
-                }
-            }
-            Err(error) => self.undecided(&weighty, &error).await,
-        }
-    }
-
-    fn store_works(&self) -> bool {
-        *self.engine.store_state().borrow() == StoreState::Works
-    }
-
-    /// Everything a message caused is stored: it may go, unless a part of it could not be decoded.
-    async fn finish_one(&self, one: Weighty, decision: Option<Arc<Decision>>) {
-        if !one.rejected.is_empty() {
-            self.undecodable(&one).await;
-            return;
-        }
-        match (&self.delivered, decision) {
-            (Some(delivered), Some(decision)) => self.delete_when_delivered(delivered, &decision, one).await,
-            _ => self.done.delete(one.message.handle).await,
-        }
-    }
-
-    /// Holds a message, invisible, until everything it caused is delivered.
-    async fn delete_when_delivered(&self, delivered: &Arc<dyn Delivered>, decision: &Decision, one: Weighty) {
-        let handle = one.message.handle;
-        let events: Vec<EventId> = one.evaluations.into_iter().map(|evaluation| evaluation.id).collect();
-        let caused = decision.deliveries.iter().map(|d| (d.sink.clone(), d.notification.id.clone()));
-        let awaited: Awaited = self.held.hold(&events, caused.collect());
-        if awaited.is_empty() {
-            self.done.delete(handle).await;
-            return;
-        }
-        let (delivered, held) = (Arc::clone(delivered), Arc::clone(&self.held));
-        let (queue, done) = (Arc::clone(&self.queue), self.done.clone());
-        self.waiting.spawn(async move {
-            let visibility = queue.visibility();
-            let waited = delivered.wait(awaited.into_iter().collect());
-            tokio::pin!(waited);
-            loop {
-                tokio::select! {
-                    () = &mut waited => break,
-                    () = tokio::time::sleep(visibility / 2) => {
-                        if let Err(error) = queue.extend(std::slice::from_ref(&handle), visibility).await {
-                            tracing::warn!(%error, "a message that waits for its delivery could not be kept invisible");
-                        }
-                    }
-                }
-            }
-            held.release(&events);
-            done.delete(handle).await;
-        });
-    }
-
-    /// The store could not take them: hand the messages back and say so to people without the store, once for all.
-    async fn undecided(&self, weighty: &[Weighty], error: &crate::store::StoreError) {
-        for one in weighty {
-            tracing::error!(message.id = %one.message.id, %error, "a message could not be decided; it goes back to the queue");
-        }
-        if self.store_works() {
-            return;
-        }
-        let handles: Vec<_> = weighty.iter().map(|one| one.message.handle.clone()).collect();
-        if let Err(error) = self.queue.extend(&handles, Duration::ZERO).await {
-            tracing::warn!(%error, "messages could not be handed back; they come back by themselves");
-        }
-        let alerts = weighty.iter().flat_map(|one| &one.evaluations).flat_map(|evaluation| &evaluation.alerts);
-        let detail = match alerts.max_by_key(|candidate| candidate.severity) {
-            Some(candidate) => format!("{error}; waiting in the queue: {}", candidate.rule.title),
-            None => error.to_string(),
-        };
-        self.engine.report(&OwnSubject::StoreFailing, &detail).await;
-    }
-
-    /// Never deleted by us unless it is kept elsewhere: it goes to the queue's DLQ by redrive, or to the quarantine if there is none.
-    async fn undecodable(&self, one: &Weighty) {
-        let queue = self.queue.name();
-        for rejected in &one.rejected {
-            telemetry::undecodable(rejected.reason.as_str());
-            tracing::error!(
-                message.id = %one.message.id,
-                queue.name = queue,
-                reason = rejected.reason.as_str(),
-                hint = rejected.hint.as_deref().unwrap_or(""),
-                event.name = rejected.salvage.event_name.as_deref().unwrap_or(""),
-                key.arn = rejected.salvage.key_arn.as_deref().unwrap_or(""),
-                "undecodable: {}", rejected.detail
-            );
-        }
-        if let Some(first) = one.rejected.first() {
-            self.engine.report(&OwnSubject::Undecodable { queue: queue.to_owned() }, &describe(first)).await;
-        }
-        let redrive = self.redrive.exists(self.queue.as_ref()).await;
-        let keep = redrive == Some(false) || (redrive.is_none() && one.message.receive_count >= RECEIVES_MAX);
-        if !keep || !self.engine.store().durable() {
-            return;
-        }
-        let reason = one.rejected.first().map_or("unknown", |r| r.reason.as_str());
-        let kept = self.engine.store().quarantine(self.engine.now(), &one.message.id, reason, &one.message.body).await;
-        match kept {
-            Ok(()) => self.done.delete(one.message.handle.clone()).await,
-            Err(error) => tracing::error!(%error, "an undecodable message could not be kept; it stays in the queue"),
-        }
-    }
-}
-
-/// Reason, hint and what could be salvaged, for the page.
-fn describe(rejected: &Undecodable) -> String {
-    let mut text = format!("{}: {}", rejected.reason.as_str(), rejected.detail);
-    let salvage = &rejected.salvage;
-    for (what, value) in [
-        ("event", &salvage.event_name),
-        ("key", &salvage.key_arn),
-        ("account", &salvage.account),
-        ("hint", &rejected.hint),
-    ] {
-        if let Some(value) = value {
-            // Writing to a string cannot fail.
-            _ = write!(text, "; {what}: {value}");
-        }
-    }
-    text
 }

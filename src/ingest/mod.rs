@@ -1,13 +1,16 @@
 //! Loop: receive → decode → enrich → evaluate → decide → delete, one per queue.
 //!
 //! One long poll is always there; more join while receives come back full and leave when one comes back empty, so an
-//! idle daemon makes about three receives a minute. Memory is bounded: a poll finishes its batch before it receives again.
+//! idle daemon makes about three receives a minute. Memory is bounded: a poll hands on its batch before it receives again, and so
+//! many messages are in hand and no more.
 
 mod batch;
 mod delete;
 mod hearing;
 mod held;
 mod known;
+mod settle;
+mod together;
 mod using;
 
 use std::sync::Arc;
@@ -29,6 +32,8 @@ use crate::spool::Spool;
 use batch::Batcher;
 use delete::Deleter;
 use hearing::Hearing;
+use settle::Settler;
+use together::Together;
 
 /// What the loop of one queue works with.
 pub struct Ingest {
@@ -83,9 +88,14 @@ const BATCH_MAX: usize = 10;
 /// How often a poll that rests on purpose looks whether it may go on, at the least.
 const PAUSED_CHECK: Duration = Duration::from_secs(2);
 
+/// With a store that does not survive a crash: so many messages that wait for their deliveries, and nothing more is received.
+const HELD_MAX: usize = 100;
+
 struct Polls {
     ingest: Ingest,
     batcher: Batcher,
+    /// Messages that wait for their deliveries.
+    held: TaskTracker,
     hearing: Hearing,
     running: AtomicUsize,
     tasks: TaskTracker,
@@ -95,16 +105,21 @@ impl Ingest {
     /// Runs until stopped; then nothing is received any more, what is in hand is finished, and the last deletes are made.
     pub async fn run(self) {
         let deleter = Deleter::start(&self);
-        let batcher = Batcher::new(&self, deleter.handle());
+        let settler = Arc::new(Settler::new(&self, deleter.handle()));
+        let together = Together::start(Arc::clone(&settler));
+        let batcher = Batcher::new(&self, deleter.handle(), together.desk());
+        let held = settler.waiting().clone();
         let hearing = Hearing::new(self.queue.name(), self.settings.deaf_after);
         let tasks = TaskTracker::new();
-        let polls = Arc::new(Polls { ingest: self, batcher, hearing, running: AtomicUsize::new(1), tasks });
+        let polls = Arc::new(Polls { ingest: self, batcher, held, hearing, running: AtomicUsize::new(1), tasks });
         Arc::clone(&polls).poll(true).await;
         polls.tasks.close();
         polls.tasks.wait().await;
-        polls.batcher.finish().await;
-        // The batcher holds the other end of the deleter's channel.
+        // Each holds the other end of the next one's channel.
         drop(polls);
+        together.finish().await;
+        settler.finish().await;
+        drop(settler);
         deleter.finish().await;
     }
 }
@@ -167,7 +182,7 @@ impl Polls {
         loop {
             let why = match &*state.borrow_and_update() {
                 StoreState::Fails { error, .. } => format!("the store fails: {}", error.kind),
-                StoreState::Works if self.batcher.is_full() => "many messages wait for their delivery".to_owned(),
+                StoreState::Works if self.held.len() >= HELD_MAX => "many messages wait for their delivery".to_owned(),
                 StoreState::Works => return true,
             };
             self.ingest.health.receive_paused(self.ingest.queue.name(), &why);
@@ -200,3 +215,6 @@ impl Polls {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,102 @@
+use serde_json::json;
+
+use super::*;
+use crate::base::clock::SystemClock;
+use crate::core::decide::{Decision, Policy};
+use crate::core::notification::Notification;
+use crate::core::rule::{RuleSet, classic};
+use crate::engine::Post;
+use crate::keys::NoLookups;
+use crate::queue::memory::MemoryQueue;
+use crate::store::{self, IncidentFilter, Store};
+
+/// Nobody is told.
+struct Nobody;
+
+#[async_trait]
+impl Post for Nobody {
+    fn wake(&self, _: &Decision) {}
+
+    async fn page_directly(&self, subject: &str, _: Notification) {
+        panic!("{subject}");
+    }
+}
+
+fn disabled(key: usize) -> String {
+    let arn = format!("arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-{key:012}");
+    json!({
+        "version": "0", "id": format!("e-{key}"), "source": "aws.kms", "detail-type": "AWS API Call via CloudTrail",
+        "account": "111122223333", "region": "eu-central-1", "time": "2026-03-02T10:00:00Z", "resources": [],
+        "detail": {
+            "eventVersion": "1.11", "eventSource": "kms.amazonaws.com", "eventName": "DisableKey", "awsRegion": "eu-central-1",
+            "eventTime": "2026-03-02T10:00:00Z", "eventID": format!("{key}"), "readOnly": false, "eventType": "AwsApiCall",
+            "recipientAccountId": "111122223333", "requestParameters": { "keyId": arn },
+            "userIdentity": { "type": "IAMUser", "accountId": "111122223333", "arn": format!("arn:aws:iam::111122223333:user/{key}") },
+            "resources": [{ "accountId": "111122223333", "type": "AWS::KMS::Key", "ARN": arn }],
+        },
+    })
+    .to_string()
+}
+
+struct Running {
+    queue: Arc<MemoryQueue>,
+    store: Arc<dyn Store>,
+    stop: Stop,
+    task: tokio::task::JoinHandle<()>,
+}
+
+async fn running(messages: usize) -> Running {
+    let queue = Arc::new(MemoryQueue::new("prod", Duration::from_secs(30), Duration::from_secs(20)));
+    for key in 0..messages {
+        queue.send(disabled(key), None);
+    }
+    let policy = Policy {
+        rules: RuleSet::new(classic()),
+        sinks: vec!["pager".into()],
+        queues: vec!["prod".into()],
+        ..Policy::default()
+    };
+    let config = store::Config { memory: Some(store::memory::Config::default()), ..store::Config::default() };
+    let store = store::open(&config).await.unwrap();
+    let engine = Arc::new(Engine::new(Arc::new(policy), Arc::clone(&store), Arc::new(SystemClock), Arc::new(Nobody)));
+    let health: Arc<Health> = Arc::default();
+    health.watch_queue("prod", Duration::from_secs(20));
+    let stop = Stop::new();
+    let ingest = Ingest {
+        queue: Arc::clone(&queue) as Arc<dyn Queue>,
+        engine,
+        lookups: Arc::new(NoLookups),
+        inspect: None,
+        archive: None,
+        health,
+        stop: stop.clone(),
+        delivered: None,
+        settings: Settings::default(),
+    };
+    Running { queue, store, stop, task: tokio::spawn(ingest.run()) }
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_of_a_burst_is_decided_and_deleted() {
+    let running = running(150).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(running.queue.held(), 0);
+    let incidents = running.store.incidents(&IncidentFilter { open: true, limit: 1_000 }).await.unwrap();
+    assert_eq!(incidents.len(), 150);
+    running.stop.stop();
+    tokio::time::timeout(Duration::from_secs(5), running.task).await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_in_hand_when_it_stops_is_decided_and_deleted() {
+    let running = running(150).await;
+    // Some are received, and wait to be decided with others.
+    while running.queue.in_flight() == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    running.stop.stop();
+    tokio::time::timeout(Duration::from_secs(5), running.task).await.unwrap().unwrap();
+    let decided = running.store.incidents(&IncidentFilter { open: true, limit: 1_000 }).await.unwrap().len();
+    assert!(decided > 0);
+    assert_eq!((running.queue.held(), running.queue.in_flight()), (150 - decided, 0));
+}

@@ -1,0 +1,125 @@
+//! Under load, what several batches bring at about the same time is decided in one transaction: a durable commit costs more than a
+//! decision. A batch that comes alone waits for nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::settle::{Settler, Weighty};
+use crate::queue::Handle;
+
+/// Whoever comes less than `BUSY` after the last decision waits `GATHER` for others.
+const BUSY: Duration = Duration::from_millis(40);
+const GATHER: Duration = Duration::from_millis(20);
+
+/// Messages decided together at the most, and messages that may wait for the next decision. Beyond it, whoever receives waits.
+const MESSAGES_MAX: usize = 40;
+
+pub(super) struct Together {
+    sender: mpsc::Sender<Vec<Weighty>>,
+    task: JoinHandle<()>,
+}
+
+/// Takes messages whose events matter.
+#[derive(Clone)]
+pub(super) struct Desk(mpsc::Sender<Vec<Weighty>>);
+
+impl Desk {
+    /// From here on the messages are kept invisible, and everything about them is looked after. Waits while there are too many.
+    pub(super) async fn hand_on(&self, weighty: Vec<Weighty>) {
+        if self.0.send(weighty).await.is_err() {
+            tracing::error!("messages came after the last decision; they come again");
+        }
+    }
+}
+
+impl Together {
+    pub(super) fn start(settler: Arc<Settler>) -> Self {
+        // What is handed on is taken at once; it waits where its messages are kept invisible.
+        let (sender, receiver) = mpsc::channel(1);
+        let task = tokio::spawn(run(settler, receiver));
+        Self { sender, task }
+    }
+
+    pub(super) fn desk(&self) -> Desk {
+        Desk(self.sender.clone())
+    }
+
+    /// Decides what is left. All [`Desk`]s must be gone, or this waits for them.
+    pub(super) async fn finish(self) {
+        drop(self.sender);
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "the deciding task ended badly; what it held comes again");
+        }
+    }
+}
+
+async fn run(settler: Arc<Settler>, mut batches: mpsc::Receiver<Vec<Weighty>>) {
+    let mut waiting: Vec<Weighty> = Vec::new();
+    let mut decided: Option<Instant> = None;
+    let mut open = true;
+    while open || !waiting.is_empty() {
+        if waiting.is_empty() {
+            match batches.recv().await {
+                Some(batch) => waiting = batch,
+                None => return,
+            }
+        }
+        // Where a message waits for its deliveries, it must not wait for those of others.
+        if settler.is_durable() {
+            let busy = decided.is_some_and(|at| at.elapsed() < BUSY);
+            let until = Instant::now() + if busy { GATHER } else { Duration::ZERO };
+            while open && waiting.len() < MESSAGES_MAX {
+                match tokio::time::timeout_at(until, batches.recv()).await {
+                    Ok(Some(batch)) => waiting.extend(batch),
+                    Ok(None) => open = false,
+                    Err(_) => break,
+                }
+            }
+        }
+        let now = std::mem::take(&mut waiting);
+        open &= decide(&settler, now, &mut batches, &mut waiting).await;
+        decided = Some(Instant::now());
+    }
+}
+
+/// Decides, and meanwhile takes in what comes next and keeps all of it invisible. `false` when nothing more will come.
+async fn decide(
+    settler: &Settler,
+    weighty: Vec<Weighty>,
+    batches: &mut mpsc::Receiver<Vec<Weighty>>,
+    waiting: &mut Vec<Weighty>,
+) -> bool {
+    let queue = settler.queue();
+    let visibility = queue.visibility();
+    let handles = |weighty: &[Weighty]| weighty.iter().map(|one| one.message.handle.clone()).collect::<Vec<Handle>>();
+    let mut in_hand = handles(&weighty);
+    let mut open = true;
+    let mut extend_at = Instant::now() + visibility / 2;
+    let settled = settler.settle(weighty);
+    tokio::pin!(settled);
+    loop {
+        // Without a durable store each batch is decided by itself, so only one may wait.
+        let room = if settler.is_durable() { waiting.len() < MESSAGES_MAX } else { waiting.is_empty() };
+        tokio::select! {
+            () = &mut settled => return open,
+            batch = batches.recv(), if open && room => match batch {
+                Some(batch) => {
+                    in_hand.extend(handles(&batch));
+                    waiting.extend(batch);
+                }
+                None => open = false,
+            },
+            () = tokio::time::sleep_until(extend_at) => {
+                // Messages that are done already do not mind; a failure only means that one comes again.
+                if let Err(error) = queue.extend(&in_hand, visibility).await {
+                    tracing::warn!(queue.name = queue.name(), %error, "messages in hand could not be kept invisible");
+                }
+                extend_at = Instant::now() + visibility / 2;
+            }
+        }
+    }
+}
