@@ -216,6 +216,7 @@ impl Denials {
 
     /// What is left of `allowed`.
     fn taken_from(&self, allowed: Allowed, view: View<'_>) -> Allowed {
+        let parts = self.parts(view);
         let mut left = Allowed::new();
         let mut keep = |party: &Party, terms: Terms, actions: Actions| {
             if !actions.is_empty() {
@@ -224,16 +225,17 @@ impl Denials {
             }
         };
         for (party, by_terms) in allowed {
-            let denied = if party.is_broad() { Actions::NONE } else { self.but(&party, view) };
+            let denied = if party.is_broad() { Actions::NONE } else { self.but(&party, &parts, view) };
             let denied = denied.and(self.plainly(&party));
             for (terms, actions) in by_terms {
                 let mut actions = actions.without(denied);
                 if party.is_broad() {
                     // "Anybody" without all but a few is the few.
+                    let parts: Vec<_> = parts.iter().filter(|(part, _)| !is_left_out(part, &party)).copied().collect();
                     for (few, taken) in self.all_but.iter().take(EXCLUSIONS_MAX) {
                         let narrowed = actions.within(*taken);
                         for one in few.iter().filter(|one| !is_left_out(one, &party)) {
-                            let denied = self.plainly(one).and(self.but(one, view));
+                            let denied = self.plainly(one).and(self.but(one, &parts, view));
                             keep(one, terms.clone(), narrowed.without(denied));
                         }
                     }
@@ -254,10 +256,24 @@ impl Denials {
         self.to_anybody.and(named).and(as_account)
     }
 
-    /// Denied to a party because it is not among those left out.
-    fn but(&self, party: &Party, view: View<'_>) -> Actions {
+    /// Denied to a party because it is not among those left out. An account keeps what one of its principals keeps.
+    fn but(&self, party: &Party, parts: &[(&Party, Actions)], view: View<'_>) -> Actions {
+        let whole = self.but_as_a_whole(party, view);
+        let Party::Account(account) = party else { return whole };
+        let of_it = parts.iter().filter(|(part, _)| part.account() == Some(account));
+        of_it.fold(whole, |denied, (_, to_part)| denied.within(*to_part))
+    }
+
+    fn but_as_a_whole(&self, party: &Party, view: View<'_>) -> Actions {
         let all = self.all_but.iter().take(EXCLUSIONS_MAX);
         all.filter(|(few, _)| !may_be_among(party, few, view)).fold(Actions::NONE, |a, (_, b)| a.and(*b))
+    }
+
+    /// The principals that are left out somewhere, by their accounts, with all that is denied to each.
+    fn parts(&self, view: View<'_>) -> Vec<(&Party, Actions)> {
+        let left_out: BTreeSet<&Party> = self.all_but.keys().take(EXCLUSIONS_MAX).flatten().collect();
+        let principals = left_out.into_iter().filter(|one| matches!(one, Party::Principal(_)));
+        principals.map(|one| (one, self.plainly(one).and(self.but_as_a_whole(one, view)))).collect()
     }
 }
 
@@ -268,7 +284,7 @@ fn is_left_out(one: &Party, broad: &Party) -> bool {
     few.contains(one) || account.is_some_and(|account| few.contains(&account))
 }
 
-/// Whether a party, or a part of it, may be one of `few`.
+/// Whether a party as a whole may be one of `few`.
 fn may_be_among(party: &Party, few: &BTreeSet<Party>, view: View<'_>) -> bool {
     let account = party.account();
     few.iter().any(|one| match (one, party) {
@@ -281,7 +297,6 @@ fn may_be_among(party: &Party, few: &BTreeSet<Party>, view: View<'_>) -> bool {
             account == Some(own) || (view.is_home(own) && account.is_some_and(|a| view.is_home(a)))
         }
         (Party::Principal(pattern), Party::Principal(arn)) => fits(pattern.as_bytes(), arn.as_bytes()),
-        (Party::Principal(_), Party::Account(_)) => account == one.account(),
         _ => false,
     })
 }

@@ -172,6 +172,22 @@ fn not_principal_and_not_action_mean_the_rest() {
 }
 
 #[test]
+fn an_account_keeps_what_one_of_its_principals_keeps_and_no_more() {
+    let but = |effect: &str, who: &str| json!({ "Effect": effect, "NotPrincipal": { "AWS": who }, "Action": "kms:*", "Resource": "*" });
+    let denied = |who: &str| statement("Deny", json!({ "AWS": who }), json!("kms:*"), Value::Null);
+    assert_eq!(meaning(&[root(), but("Deny", ADMIN)]).lockout, Some(false));
+    assert_eq!(meaning(&[root(), but("Deny", ADMIN), denied(ADMIN)]).lockout, Some(true), "nobody is left");
+    assert_eq!(meaning(&[root(), but("Deny", ADMIN), but("Deny", APP)]).lockout, Some(true), "nobody is in both");
+    assert_eq!(
+        meaning(&[root(), but("Deny", ADMIN), but("Deny", HOME)]).lockout,
+        Some(false),
+        "the first is in the second"
+    );
+    let left_out = meaning(&[but("Allow", APP), but("Deny", APP), but("Deny", HOME)]);
+    assert_eq!(left_out.lockout, Some(true), "the one that is left has nothing");
+}
+
+#[test]
 fn without_anybody_who_can_mend_it_a_key_is_locked() {
     let only = |who: &str, action: &str| meaning(&[allow(json!({ "AWS": who }), json!(action))]);
     let stranger = only(STRANGER, "kms:*");
