@@ -257,10 +257,10 @@ impl Denials {
     }
 
     /// Denied to a party because it is not among those left out. An account keeps what one of its principals keeps.
-    fn but(&self, party: &Party, parts: &[(&Party, Actions)], view: View<'_>) -> Actions {
+    fn but(&self, party: &Party, left_out: &[(&Party, Actions)], view: View<'_>) -> Actions {
         let whole = self.but_as_a_whole(party, view);
         let Party::Account(account) = party else { return whole };
-        let of_it = parts.iter().filter(|(part, _)| part.account() == Some(account));
+        let of_it = left_out.iter().filter(|(part, _)| part.account() == Some(account));
         of_it.fold(whole, |denied, (_, to_part)| denied.within(*to_part))
     }
 
