@@ -24,6 +24,8 @@ use crate::core::notification::Notification;
 use crate::store::{Store, StoreError, StoreErrorKind};
 
 pub use canaries::Canaries;
+#[cfg(test)]
+pub(crate) use tests::Nobody;
 
 /// How many open situations are gone through at once when the rules change.
 const ADOPT_PAGE: usize = 200;

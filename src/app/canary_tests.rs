@@ -14,6 +14,7 @@ use super::*;
 use crate::core::canary::{Answer, CallKind, TAG};
 use crate::core::decide::Policy;
 use crate::core::rule::{RuleSet, RuleSpec, compile};
+use crate::engine::Nobody;
 use crate::ingest::Settings;
 use crate::keys::{CanaryCalls, NoLookups};
 use crate::queue::memory::MemoryQueue;
@@ -29,17 +30,6 @@ impl Clock for PausedClock {
     fn now(&self) -> Timestamp {
         let base = Timestamp::from_second(1_790_000_000).unwrap();
         base.checked_add(SignedDuration::try_from(self.0.elapsed()).unwrap()).unwrap()
-    }
-}
-
-struct Nobody;
-
-#[async_trait]
-impl Post for Nobody {
-    fn wake(&self, _: &Decision) {}
-
-    async fn page_directly(&self, subject: &str, _: Notification) {
-        panic!("{subject}");
     }
 }
 

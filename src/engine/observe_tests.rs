@@ -1,32 +1,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
-
 use super::*;
 use crate::base::clock::ManualClock;
 use crate::core::decide::Policy;
-use crate::core::notification::{Kind, Notification};
+use crate::core::notification::Kind;
 use crate::core::observe::By;
 use crate::core::rule::{RuleSet, builtin};
 use crate::core::usage::Sighting;
-use crate::engine::Post;
+use crate::engine::Nobody;
 use crate::store::memory::{self, MemoryStore};
 use crate::store::{DeliveryState, Store};
 
 const KEY: &str = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 const MINUTE: Duration = Duration::from_mins(1);
-
-struct Nobody;
-
-#[async_trait]
-impl Post for Nobody {
-    fn wake(&self, _: &Decision) {}
-
-    async fn page_directly(&self, subject: &str, _: Notification) {
-        panic!("{subject}");
-    }
-}
 
 struct Bench {
     engine: Engine,

@@ -6,7 +6,7 @@ use crate::core::notification::Kind;
 use crate::store::{self, DeliveryState};
 
 /// The store takes everything; nobody is told without it.
-struct Nobody;
+pub(crate) struct Nobody;
 
 #[async_trait]
 impl Post for Nobody {

@@ -26,7 +26,7 @@ use crate::base::stop::Stop;
 use crate::base::telemetry;
 use crate::engine::{Engine, StoreState};
 use crate::keys::{Inspect, KeyLookup};
-use crate::queue::{Message, Queue};
+use crate::queue::{Handle, Message, Queue};
 use crate::spool::Spool;
 
 use batch::Batcher;
@@ -205,14 +205,16 @@ impl Polls {
         loop {
             tokio::select! {
                 () = &mut work => return,
-                () = tokio::time::sleep(visibility / 2) => {
-                    // Messages that are done already do not mind; a failure only means that one comes again.
-                    if let Err(error) = self.ingest.queue.extend(&handles, visibility).await {
-                        tracing::warn!(queue.name = self.ingest.queue.name(), %error, "messages in hand could not be kept invisible");
-                    }
-                }
+                () = tokio::time::sleep(visibility / 2) => keep_invisible(self.ingest.queue.as_ref(), &handles).await,
             }
         }
+    }
+}
+
+/// Messages that are done already do not mind; a failure only means that one comes again.
+async fn keep_invisible(queue: &dyn Queue, handles: &[Handle]) {
+    if let Err(error) = queue.extend(handles, queue.visibility()).await {
+        tracing::warn!(queue.name = queue.name(), %error, "messages in hand could not be kept invisible");
     }
 }
 

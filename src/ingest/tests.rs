@@ -2,25 +2,12 @@ use serde_json::json;
 
 use super::*;
 use crate::base::clock::SystemClock;
-use crate::core::decide::{Decision, Policy};
-use crate::core::notification::Notification;
+use crate::core::decide::Policy;
 use crate::core::rule::{RuleSet, classic};
-use crate::engine::Post;
+use crate::engine::Nobody;
 use crate::keys::NoLookups;
 use crate::queue::memory::MemoryQueue;
 use crate::store::{self, IncidentFilter, Store};
-
-/// Nobody is told.
-struct Nobody;
-
-#[async_trait]
-impl Post for Nobody {
-    fn wake(&self, _: &Decision) {}
-
-    async fn page_directly(&self, subject: &str, _: Notification) {
-        panic!("{subject}");
-    }
-}
 
 fn disabled(key: usize) -> String {
     let arn = format!("arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-{key:012}");

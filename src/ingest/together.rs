@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use super::keep_invisible;
 use super::settle::{Settler, Weighty};
 use crate::queue::Handle;
 
@@ -114,10 +115,7 @@ async fn decide(
                 None => open = false,
             },
             () = tokio::time::sleep_until(extend_at) => {
-                // Messages that are done already do not mind; a failure only means that one comes again.
-                if let Err(error) = queue.extend(&in_hand, visibility).await {
-                    tracing::warn!(queue.name = queue.name(), %error, "messages in hand could not be kept invisible");
-                }
+                keep_invisible(queue, &in_hand).await;
                 extend_at = Instant::now() + visibility / 2;
             }
         }

@@ -6,26 +6,14 @@ use serde_json::json;
 
 use super::*;
 use crate::base::clock::ManualClock;
-use crate::core::decide::{Decision, LookedUp, Policy};
+use crate::core::decide::{LookedUp, Policy};
 use crate::core::decode::decode;
 use crate::core::inspection::{Grants, KeyGrant, LastUsage, Part};
-use crate::core::notification::Notification;
-use crate::engine::Post;
+use crate::engine::Nobody;
 use crate::keys::{Page, Refusal};
 use crate::store::memory::{self, MemoryStore};
 
 const NOW: &str = "2026-11-02T09:00:00Z";
-
-struct Nobody;
-
-#[async_trait]
-impl Post for Nobody {
-    fn wake(&self, _: &Decision) {}
-
-    async fn page_directly(&self, subject: &str, _: Notification) {
-        panic!("{subject}");
-    }
-}
 
 /// KMS, which answers or keeps silent.
 struct Kms {

@@ -7,11 +7,9 @@ use jiff::{SignedDuration, Timestamp};
 use super::*;
 use crate::base::clock::{Clock as _, ManualClock};
 use crate::config;
-use crate::core::decide::Decision;
 use crate::core::incident::{Incident, State};
 use crate::core::inspection::{Details, Inspection, Part, Rotation, Wants};
-use crate::core::notification::Notification;
-use crate::engine::Post;
+use crate::engine::Nobody;
 use crate::keys::{Page, Refusal};
 use crate::store::{self, IncidentFilter};
 
@@ -99,17 +97,6 @@ fn now_of(_: &FakeKms) -> Timestamp {
 
 thread_local! {
     static CLOCK: std::cell::RefCell<Option<ManualClock>> = const { std::cell::RefCell::new(None) };
-}
-
-struct Nobody;
-
-#[async_trait]
-impl Post for Nobody {
-    fn wake(&self, _: &Decision) {}
-
-    async fn page_directly(&self, subject: &str, _: Notification) {
-        panic!("{subject}");
-    }
 }
 
 struct Scene {

@@ -7,25 +7,13 @@ use async_trait::async_trait;
 use super::queues::{Signals, Watched};
 use super::*;
 use crate::base::clock::SystemClock;
-use crate::core::decide::{Decision, Policy};
+use crate::core::decide::Policy;
 use crate::core::enrich::{KeyDetails, Lookup};
 use crate::core::event::KeyRef;
-use crate::core::notification::Notification;
 use crate::core::signals::Limits;
-use crate::engine::Post;
+use crate::engine::Nobody;
 use crate::queue::{DeadLetters, DeleteFailed, Handle, Message, Queue, QueueError, QueueErrorClass, QueueFacts};
 use crate::store::{self, IncidentFilter};
-
-struct Nobody;
-
-#[async_trait]
-impl Post for Nobody {
-    fn wake(&self, _: &Decision) {}
-
-    async fn page_directly(&self, subject: &str, _: Notification) {
-        panic!("{subject}");
-    }
-}
 
 /// A queue that says of itself what it is told to.
 struct Talkative(Mutex<Result<QueueFacts, QueueError>>);
