@@ -6,6 +6,7 @@ pub mod diagnostic;
 pub mod health;
 pub mod moment;
 pub mod period;
+pub mod plain;
 pub mod secret;
 pub mod stop;
 pub mod telemetry;

@@ -57,22 +57,41 @@ impl<'b> Peek<'b> {
     /// Reads an object. `None` where the text is no JSON object, and in every case of doubt: a member that is asked
     /// about stands there twice or holds what is no Unicode, a number does not fit, or values nest deeper than `depth`.
     pub fn read(body: &'b str, paths: &'b Paths, depth: usize) -> Option<Self> {
-        let (nodes, root) = scan::read(body, paths, depth)?;
+        let (nodes, root) = scan::read(body, paths, PathId::ROOT, depth)?;
         Some(Self { paths, nodes, root, unknown: Vec::new(), outcomes: None })
+    }
+
+    /// As [`Peek::read`], of an object that stands in the document as its member `within`, beside these `members`.
+    pub fn read_within(
+        body: &'b str,
+        paths: &'b Paths,
+        within: PathId,
+        members: Vec<Known<'b>>,
+        depth: usize,
+    ) -> Option<Self> {
+        let (nodes, inside) = scan::read(body, paths, within, depth)?;
+        Some(Self::around(paths, nodes, (within, inside), members))
     }
 
     /// A peek at an event that was read in another way. Of what `paths` name, whatever is not given is absent.
     pub fn known(paths: &'b Paths, members: Vec<Known<'b>>, within: (PathId, Vec<Known<'b>>)) -> Self {
-        let node = |(at, text): Known<'b>| Node { at, kind: text.map_or(Kind::Null, Kind::String) };
         let (object, inner) = within;
-        let mut nodes: Vec<Node<'b>> = inner.into_iter().map(node).collect();
-        nodes.sort_unstable_by_key(|node| node.at);
+        let nodes = sorted(inner.into_iter().map(Node::of));
         let inside = 0..nodes.len();
-        let mut root: Vec<Node<'b>> = members.into_iter().map(node).collect();
-        root.push(Node { at: object, kind: Kind::Object(inside.clone()) });
-        root.sort_unstable_by_key(|node| node.at);
-        nodes.append(&mut root);
-        Self { paths, root: inside.end..nodes.len(), nodes, unknown: Vec::new(), outcomes: None }
+        Self::around(paths, nodes, (object, inside), members)
+    }
+
+    /// The document around an object that stands in it.
+    fn around(
+        paths: &'b Paths,
+        mut nodes: Vec<Node<'b>>,
+        (object, inside): (PathId, Range<usize>),
+        members: Vec<Known<'b>>,
+    ) -> Self {
+        let object = Node { at: object, kind: Kind::Object(inside) };
+        let from = nodes.len();
+        nodes.append(&mut sorted(members.into_iter().map(Node::of).chain([object])));
+        Self { paths, root: from..nodes.len(), nodes, unknown: Vec::new(), outcomes: None }
     }
 
     /// The string at the end of these names, if it is known, and not empty.
@@ -90,6 +109,11 @@ impl<'b> Peek<'b> {
         self.outcomes = Some((at, outcomes));
     }
 
+    /// The outcomes that decoding may give, if that is known.
+    pub fn outcomes(&self) -> Option<&'static [Outcome]> {
+        self.outcomes.map(|(_, outcomes)| outcomes)
+    }
+
     /// The body as a document.
     pub fn view(&self) -> View<'_> {
         View::root(self)
@@ -98,6 +122,18 @@ impl<'b> Peek<'b> {
     pub fn paths(&self) -> &'b Paths {
         self.paths
     }
+}
+
+impl<'b> Node<'b> {
+    fn of((at, text): Known<'b>) -> Self {
+        Self { at, kind: text.map_or(Kind::Null, Kind::String) }
+    }
+}
+
+fn sorted<'b>(nodes: impl Iterator<Item = Node<'b>>) -> Vec<Node<'b>> {
+    let mut nodes: Vec<Node<'b>> = nodes.collect();
+    nodes.sort_unstable_by_key(|node| node.at);
+    nodes
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::matches::{Match, Matches};
 use super::stage;
+use super::verdict::Verdicts;
 use super::{Progress, Replay};
 use crate::archive::{Found, Input, Piece, Reader, VALUE_BYTES_MAX, Walk, What};
 use crate::core::access;
@@ -15,6 +16,7 @@ use crate::core::decide::Policy;
 use crate::core::decode::{Glance, Reason, Undecodable, decode_file};
 use crate::core::enrich::Lookup;
 use crate::core::event::Event;
+use crate::core::peek::Peek;
 
 /// Bad files, and bad parts of files, that are named one by one; the rest is counted.
 const NAMED_MAX: usize = 100;
@@ -165,7 +167,7 @@ impl<'r> Gathering<'r> {
     }
 
     fn work(&self, threads: usize) {
-        let mut reader = Reader::new(threads);
+        let (mut reader, mut verdicts) = (Reader::new(threads), Verdicts::default());
         while let Some(found) = self.next() {
             let input = match found {
                 Found::File(input) => input,
@@ -187,7 +189,8 @@ impl<'r> Gathering<'r> {
                 }
             };
             let mut file = OfFile { number: self.numbers.fetch_add(1, Ordering::Relaxed), ..OfFile::default() };
-            let result = reader.read(&input, self.progress, &mut |piece| self.piece(&input, piece, &mut file));
+            let result =
+                reader.read(&input, self.progress, &mut |piece| self.piece(&input, piece, &mut file, &mut verdicts));
             self.progress.files.fetch_add(1, Ordering::Relaxed);
             self.progress.events.fetch_add(file.events - file.reported, Ordering::Relaxed);
             self.hand_over(&mut file);
@@ -220,7 +223,7 @@ impl<'r> Gathering<'r> {
         }
     }
 
-    fn piece(&self, input: &Input, piece: Piece<'_>, file: &mut OfFile) {
+    fn piece(&self, input: &Input, piece: Piece<'_>, file: &mut OfFile, verdicts: &mut Verdicts) {
         file.pieces += 1;
         file.listed |= piece.listed;
         if file.pieces.is_multiple_of(REPORT_EVERY) {
@@ -228,7 +231,7 @@ impl<'r> Gathering<'r> {
             file.reported = file.events;
         }
         match piece.what {
-            What::Value { event: Some(glance), .. } if !self.concerned(&glance) && !access::teaches(&glance.peek) => {
+            What::Value { event: Some(glance), bytes } if !self.concerned(&glance, bytes, verdicts) => {
                 if self.asked(glance.time) {
                     file.events += 1;
                     file.times.see(glance.time);
@@ -242,8 +245,13 @@ impl<'r> Gathering<'r> {
         }
     }
 
-    fn concerned(&self, glance: &Glance<'_>) -> bool {
-        self.policies.iter().any(|policy| policy.concerned(&glance.peek))
+    /// False only if the event means nothing to any rule, nor to what is known of key policies.
+    fn concerned(&self, glance: &Glance<'_>, text: &[u8], verdicts: &mut Verdicts) -> bool {
+        let teaches = || glance.peek().is_none_or(|peek| access::teaches(&peek));
+        let concerns =
+            |peek: &Peek<'_>| access::teaches(peek) || self.policies.iter().any(|policy| policy.concerned(peek));
+        verdicts.of(glance, concerns)
+            && (teaches() || self.policies.iter().any(|policy| policy.concerned_closely(glance, text)))
     }
 
     fn asked(&self, time: Timestamp) -> bool {

@@ -13,6 +13,7 @@ mod stage;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
 use std::io;
 use std::path::PathBuf;

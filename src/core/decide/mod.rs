@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 
 use super::access::Trust;
 use super::countdown::Marks;
+use super::decode::Glance;
 use super::event::{Event, EventId};
 use super::hold::Gate;
 use super::incident::{Fingerprint, Situation, State};
@@ -73,6 +74,12 @@ impl Policy {
     /// False only if provably nothing here reads an event that peeks so.
     pub fn concerned(&self, peek: &Peek<'_>) -> bool {
         self.rules.concerned(peek) || self.legacy.iter().any(|legacy| legacy.index.concerned(peek))
+    }
+
+    /// The same of the event that this is a glance at, whose `text` is read further where the glance cannot tell.
+    pub fn concerned_closely(&self, glance: &Glance<'_>, text: &[u8]) -> bool {
+        self.rules.concerned_closely(glance, text)
+            || glance.peek().is_none_or(|peek| self.legacy.iter().any(|legacy| legacy.index.concerned(&peek)))
     }
 
     /// The same question of a decoded event.

@@ -29,7 +29,7 @@ use super::peek::{Paths, Peek};
 pub(crate) use denial::{denied_by, is_denial};
 pub use envelope::DERIVED;
 pub use peek::PEEKED;
-pub use scan::{Glance, Scan, scan};
+pub use scan::{Brief, Glance, Scan, scan};
 
 /// What came out of one body. A message may be deleted only if `rejected` is empty.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -10,7 +10,7 @@ use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::error::Category;
 
 use super::cloudtrail;
-use crate::core::peek::Peek;
+use crate::core::peek::{Paths, Peek};
 
 mod quick;
 
@@ -29,9 +29,69 @@ pub enum Scan<'a> {
 /// What is known of an event without building it. The full decode gives exactly one event with the same values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Glance<'a> {
-    pub peek: Peek<'a>,
     /// When it happened; for an envelope, what the envelope says.
     pub time: Timestamp,
+    what: What<'a>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum What<'a> {
+    Envelope(Peek<'a>),
+    Record(Brief<'a>),
+}
+
+/// All that a glance at a bare record knows beside its time. Many records have the same.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Brief<'a> {
+    event_source: Cow<'a, str>,
+    detail_type: &'static str,
+    event_name: Cow<'a, str>,
+    /// There if the record has one, be it null.
+    code: Option<Option<Cow<'a, str>>>,
+}
+
+impl<'a> Glance<'a> {
+    /// What is known, as a document.
+    pub fn peek(&self) -> Option<Cow<'_, Peek<'a>>> {
+        match &self.what {
+            What::Envelope(peek) => Some(Cow::Borrowed(peek)),
+            What::Record(brief) => {
+                let source = cloudtrail::source(&brief.event_source);
+                let (name, code) = (brief.event_name.clone(), brief.code.clone());
+                super::peek::record(source.into(), brief.detail_type, name, code).map(Cow::Owned)
+            }
+        }
+    }
+
+    /// What it is known by, for a bare record: of two with the same, [`Glance::peek`] says the same.
+    pub fn brief(&self) -> Option<&Brief<'a>> {
+        match &self.what {
+            What::Envelope(_) => None,
+            What::Record(brief) => Some(brief),
+        }
+    }
+
+    /// A closer look at the same event, whose `text` this is: all that stands at `paths`, among which [`super::PEEKED`]
+    /// must be. `None` in every case of doubt.
+    pub fn closer<'b>(&self, text: &'b str, paths: &'b Paths) -> Option<Peek<'b>> {
+        match &self.what {
+            What::Envelope(_) => super::peek::peek(text, paths),
+            What::Record(_) => super::peek::whole_record(text, paths, self.peek()?.as_ref()),
+        }
+    }
+}
+
+impl Brief<'_> {
+    /// The same, on its own.
+    pub fn into_owned(self) -> Brief<'static> {
+        let own = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+        Brief {
+            event_source: own(self.event_source),
+            detail_type: self.detail_type,
+            event_name: own(self.event_name),
+            code: self.code.map(|code| code.map(own)),
+        }
+    }
 }
 
 /// Reads the first value of `bytes`, which must not begin with white space.
@@ -122,10 +182,10 @@ impl<'a> Seen<'a> {
     fn glance(self, bytes: &'a [u8]) -> Option<Glance<'a>> {
         if self.envelope {
             let text = from_utf8(bytes).ok()?;
-            return Some(Glance { peek: super::peek::envelope(text)?, time: envelope_time(text)? });
+            return Some(Glance { time: envelope_time(text)?, what: What::Envelope(super::peek::envelope(text)?) });
         }
         let record = self.record?;
-        let source = record.source.filled().filter(|source| !source.starts_with("aws:"))?;
+        let event_source = record.source.filled().filter(|source| !source.starts_with("aws:"))?;
         let event_name = record.name.filled()?;
         let code = match record.code {
             Loose::Absent => None,
@@ -145,12 +205,12 @@ impl<'a> Seen<'a> {
         let kind = if let Loose::Text(kind) = &record.kind { kind.as_ref() } else { "" };
         Some(Glance {
             time: time(&record.time.filled()?)?,
-            peek: super::peek::record(
-                Cow::Owned(cloudtrail::source(&source)),
-                cloudtrail::detail_type(kind, read_only),
+            what: What::Record(Brief {
+                event_source,
+                detail_type: cloudtrail::detail_type(kind, read_only),
                 event_name,
                 code,
-            )?,
+            }),
         })
     }
 }

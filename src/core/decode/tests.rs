@@ -2,7 +2,7 @@
 
 mod families;
 mod hostile;
-mod peeking;
+pub(super) mod peeking;
 mod wrappers;
 
 use serde_json::{Value, json};

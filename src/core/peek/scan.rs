@@ -7,15 +7,22 @@ use std::ops::Range;
 use serde_json::Number;
 
 use super::{Kind, Node, PathId, Paths};
+use crate::base::plain::plain_length;
 
-/// What stands at `paths` in the object `body`: all nodes, and which of them are the object's own members.
-pub(super) fn read<'b>(body: &'b str, paths: &Paths, depth: usize) -> Option<(Vec<Node<'b>>, Range<usize>)> {
+/// What stands at `paths` in the object `body`, which itself stands at `from`: all nodes, and which of them are the
+/// object's own members.
+pub(super) fn read<'b>(
+    body: &'b str,
+    paths: &Paths,
+    from: PathId,
+    depth: usize,
+) -> Option<(Vec<Node<'b>>, Range<usize>)> {
     let mut scan = Scan { text: body, bytes: body.as_bytes(), at: 0, paths, nodes: Vec::new(), open: Vec::new() };
     scan.nodes.reserve(NODES_USUAL);
     scan.open.reserve(NODES_USUAL);
     scan.space();
     scan.literal(b"{")?;
-    let root = scan.object(PathId::ROOT, depth.checked_sub(1)?)?;
+    let root = scan.object(from, depth.checked_sub(1)?)?;
     scan.space();
     (scan.at == scan.bytes.len()).then_some((scan.nodes, root))
 }
@@ -208,7 +215,7 @@ impl<'b> Scan<'b, '_> {
     fn pass_string(&mut self) -> Option<bool> {
         let mut escaped = false;
         loop {
-            self.at += plain(self.bytes.get(self.at..)?);
+            self.at += plain_length(self.bytes.get(self.at..)?);
             let byte = self.byte()?;
             self.at += 1;
             match byte {
@@ -295,28 +302,4 @@ fn decoded<'b>(raw: &Raw<'b>) -> Option<Cow<'b, str>> {
 /// As the full parser reads it. `None` where the number is too large for it.
 fn number(text: &str) -> Option<Number> {
     serde_json::from_str(text).ok()
-}
-
-/// How many bytes from the start are neither a quote, nor a backslash, nor a control character.
-fn plain(bytes: &[u8]) -> usize {
-    let (eights, rest) = bytes.as_chunks();
-    for (place, eight) in eights.iter().enumerate() {
-        let special = special(u64::from_le_bytes(*eight));
-        if special != 0 {
-            return place * 8 + special.trailing_zeros() as usize / 8;
-        }
-    }
-    eights.len() * 8 + rest.iter().take_while(|byte| !matches!(byte, b'"' | b'\\' | 0..=0x1F)).count()
-}
-
-/// Sets the highest bit of the lowest byte of `eight` that is a quote, a backslash or a control character, if there is
-/// one; bits above that one mean nothing.
-fn special(eight: u64) -> u64 {
-    const ONES: u64 = u64::MAX / 0xFF;
-    const HIGHS: u64 = ONES * 0x80;
-    let zero = |bytes: u64| bytes.wrapping_sub(ONES) & !bytes;
-    let quote = zero(eight ^ (ONES * 0x22));
-    let backslash = zero(eight ^ (ONES * 0x5C));
-    let control = eight.wrapping_sub(ONES * 0x20) & !eight;
-    (quote | backslash | control) & HIGHS
 }

@@ -103,6 +103,11 @@ impl Index {
         decode::peek(body, &self.paths)
     }
 
+    /// All paths that the patterns read, and those by which a body is known.
+    pub fn paths(&self) -> &Paths {
+        &self.paths
+    }
+
     /// Whether any pattern may match an event that peeks so. False only if provably none does, provided that `peek`
     /// came from [`decode::peek`], be it through this index or another.
     pub fn concerned(&self, peek: &Peek<'_>) -> bool {

@@ -14,6 +14,7 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::decode::Glance;
 use super::keystate;
 use super::pattern::Pattern;
 use super::peek::Peek;
@@ -149,6 +150,12 @@ impl RuleSet {
     /// False only if provably no rule matches or resolves on an event that peeks so.
     pub fn concerned(&self, peek: &Peek<'_>) -> bool {
         self.index.concerned(peek)
+    }
+
+    /// The same of the event that this is a glance at, whose `text` is read further where the glance cannot tell.
+    pub fn concerned_closely(&self, glance: &Glance<'_>, text: &[u8]) -> bool {
+        let closer = || glance.closer(std::str::from_utf8(text).ok()?, self.index.paths());
+        glance.peek().is_none_or(|peek| self.concerned(&peek)) && closer().is_none_or(|peek| self.concerned(&peek))
     }
 
     /// The same question of a decoded document.

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::str::from_utf8;
 
 use super::{Loose, Record, Seen};
+use crate::base::plain::plain_length;
 
 /// Nesting that is followed: one bit of a word for each level.
 const DEPTH_MAX: u32 = 60;
@@ -99,7 +100,7 @@ impl Text<'_> {
         }
         let (mut at, mut plain) = (at + 1, true);
         loop {
-            at = self.plain(at);
+            at += plain_length(self.0.get(at..)?);
             match self.byte(at)? {
                 b'"' => return Some((at + 1, plain)),
                 b'\\' => {
@@ -110,29 +111,9 @@ impl Text<'_> {
                         _ => return None,
                     };
                 }
-                0..0x20 => return None,
-                _ => at += 1,
+                _ => return None,
             }
         }
-    }
-
-    /// The next place that may be a quote, a backslash or a control character; eight bytes at a time.
-    fn plain(self, mut at: usize) -> usize {
-        const ONES: u64 = 0x0101_0101_0101_0101;
-        const HIGH: u64 = 0x8080_8080_8080_8080;
-        let zero = |word: u64| word.wrapping_sub(ONES) & !word;
-        while let Some(chunk) = self.0.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-            let word = u64::from_le_bytes(*chunk);
-            let (quote, slash) = (word ^ (ONES * 0x22), word ^ (ONES * 0x5c));
-            let control = word.wrapping_sub(ONES * 0x20) & !word;
-            // A borrow may mark bytes behind the first one found, never before it.
-            let found = (zero(quote) | zero(slash) | control) & HIGH;
-            if found != 0 {
-                return at + (found.trailing_zeros() / 8) as usize;
-            }
-            at += 8;
-        }
-        at
     }
 
     /// Behind the value that begins here.

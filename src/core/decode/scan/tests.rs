@@ -2,8 +2,10 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::core::decode::tests::peeking::{compare, paths};
 use crate::core::decode::{Decoded, decode_file};
 use crate::core::pattern::tree::Tree;
+use crate::core::peek::PathId;
 
 const RECORD: &str = r#"{"eventVersion":"1.09","userIdentity":{"type":"IAMUser"},"eventTime":"2026-03-02T10:15:31Z","eventSource":"kms.amazonaws.com","eventName":"Decrypt","awsRegion":"eu-central-1","errorCode":"AccessDenied","errorMessage":"no","requestParameters":null,"eventID":"e1","readOnly":true,"eventType":"AwsApiCall","recipientAccountId":"111122223333"}"#;
 
@@ -19,7 +21,8 @@ fn glance(text: &str) -> Option<Glance<'_>> {
 
 /// Whenever a glance says something, the full decode says the same.
 fn agree(text: &str) -> bool {
-    let Some(Glance { peek, time }) = glance(text) else { return false };
+    let Some(glance) = glance(text) else { return false };
+    let (peek, time) = (glance.peek().unwrap(), glance.time);
     let Decoded { events, rejected, .. } = decode_file(text);
     assert_eq!((events.len(), rejected.len()), (1, 0), "{text}");
     let event = events.first().unwrap();
@@ -36,6 +39,10 @@ fn agree(text: &str) -> bool {
     }
     if document["detail"]["eventTime"] == document["time"] {
         assert_eq!(time, event.time);
+    }
+    let paths = paths();
+    if let Some(closer) = glance.closer(text, &paths) {
+        compare(closer.view(), document, &paths, PathId::ROOT, &mut 0);
     }
     true
 }
@@ -127,9 +134,10 @@ proptest! {
     #[test]
     fn a_glance_agrees_with_the_full_decode(members in proptest::collection::vec((
         prop::sample::select(vec!["eventSource", "eventName", "eventTime", "errorCode", "errorMessage", "eventType",
-            "readOnly", "detail", "detail-type", "source", "eventID", "Records", "message"]),
+            "readOnly", "detail", "detail-type", "source", "eventID", "Records", "message", "userIdentity", "resources", "id",
+            "account", "time", "key", "outcome"]),
         prop::sample::select(vec!["\"kms.amazonaws.com\"", "\"DisableKey\"", "\"2026-03-02T10:15:31Z\"", "\"\"", "null",
-            "true", "7", "{}", "[]", "\"AwsServiceEvent\"", "\"aws.kms\"", "\"a\\u0062\"", "\"\\ud800\"", "\"aws:s3\""]),
+            "true", "7", "{}", "[]", "{\"type\":\"AWSAccount\"}", "[{\"ARN\":\"a\"},{}]", "1e999", "\"AwsServiceEvent\"", "\"aws.kms\"", "\"a\\u0062\"", "\"\\ud800\"", "\"aws:s3\""]),
     ), 0..9), plain in any::<bool>()) {
         let mut members: Vec<String> = members.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
         if plain {
@@ -193,4 +201,21 @@ fn plain_objects_take_the_quick_way() {
     ] {
         assert!(!agree_on(text.as_bytes()), "{text}");
     }
+}
+
+#[test]
+fn a_closer_look_tells_what_the_record_says() {
+    let paths = paths();
+    let closer = glance(RECORD).unwrap().closer(RECORD, &paths).unwrap();
+    let detail = closer.view().member("detail").unwrap();
+    assert_eq!(detail.member("errorMessage").unwrap().text(), Some("no"));
+    assert!(detail.member("userIdentity").unwrap().is_object());
+    assert!(detail.member("resources").is_none(), "it has none");
+    for name in ["account", "region", "time", "key", "actor", "id"] {
+        assert!(closer.view().member(name).unwrap().is_unknown(), "{name}: decoding makes the envelope");
+    }
+    assert_eq!(closer.text(&["source"]), Some("aws.kms"));
+    // A member twice is a case of doubt, and takes the full way.
+    let twice = RECORD.replacen("{\"eventVersion", "{\"resources\":[],\"resources\":[],\"eventVersion", 1);
+    assert!(glance(&twice).unwrap().closer(&twice, &paths).is_none());
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::core::pattern::tree::{Leaf, Tree};
 use crate::core::peek::{PathId, View};
 
-fn paths() -> Paths {
+pub(in crate::core::decode) fn paths() -> Paths {
     let asked = [vec!["key", "id"], vec!["actor", "name"], vec!["denied_by"], vec!["resources"], vec!["id"]];
     let detail = [vec!["detail", "resources", "ARN"], vec!["detail", "userIdentity"], vec!["detail", "readOnly"]];
     Paths::new(PEEKED.iter().map(|path| path.to_vec()).chain(asked).chain(detail))
@@ -22,7 +22,7 @@ fn agree(body: &str) -> bool {
 }
 
 /// What is known is so; what is absent is absent.
-fn compare(known: View<'_>, full: &Value, paths: &Paths, at: PathId, said: &mut usize) {
+pub(in crate::core::decode) fn compare(known: View<'_>, full: &Value, paths: &Paths, at: PathId, said: &mut usize) {
     if known.is_unknown() {
         return;
     }
