@@ -59,9 +59,10 @@ fn plain_records_and_envelopes_are_glanced_at() {
     });
     assert!(agree(&envelope.to_string()));
     let seen = glance(RECORD).unwrap();
-    assert_eq!(seen.peek.text(&["source"]), Some("aws.kms"));
-    assert_eq!(seen.peek.text(&["detail-type"]), Some("AWS API Call via CloudTrail"));
-    assert!(seen.peek.view().member("detail").unwrap().member("readOnly").unwrap().is_unknown());
+    let peek = seen.peek().unwrap();
+    assert_eq!(peek.text(&["source"]), Some("aws.kms"));
+    assert_eq!(peek.text(&["detail-type"]), Some("AWS API Call via CloudTrail"));
+    assert!(peek.view().member("detail").unwrap().member("readOnly").unwrap().is_unknown());
 }
 
 #[test]
