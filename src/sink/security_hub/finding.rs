@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 use crate::base::aws::partition;
@@ -41,7 +41,7 @@ pub(super) fn finding(n: &Notification, place: &Place) -> Value {
         "FirstObservedAt": time(incident.opened_at),
         "LastObservedAt": time(incident.last_alert_at),
         "CreatedAt": time(incident.opened_at),
-        "UpdatedAt": time(n.at),
+        "UpdatedAt": time(updated_at(n)),
         "Severity": severity,
         "FindingProviderFields": { "Severity": severity, "Types": types },
         "Title": text(&format!("{banner}{}", incident.title), 256),
@@ -57,6 +57,13 @@ pub(super) fn finding(n: &Notification, place: &Place) -> Value {
         members.extend(more.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
     }
     finding
+}
+
+/// Security Hub passes over an update that is no newer than what it has, and what one moment decides of an incident (its trigger and
+/// its end, say) is told with one time. So each notification of an incident is a millisecond later than the one before.
+fn updated_at(n: &Notification) -> Timestamp {
+    let earlier = i64::from(n.incident.transition.saturating_sub(1));
+    n.at.checked_add(SignedDuration::from_millis(earlier)).unwrap_or(n.at)
 }
 
 fn label(severity: Severity) -> &'static str {

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::*;
 use crate::core::notification::Notification;
 use crate::sink::kit::{self, Receiver, Say};
@@ -130,6 +132,22 @@ fn a_finding_lives_under_one_id_and_its_end_archives_it() {
     assert_eq!(steps[0]["UpdatedAt"], "2026-11-23T09:14:45.000Z");
     assert_eq!(steps[0]["Types"], json!(["TTPs/Impact"]));
     assert_eq!(steps[0]["Sample"], false);
+}
+
+#[test]
+fn what_is_told_in_one_moment_is_each_newer_than_the_one_before() {
+    let mut n = kit::sample(Sample::KeyDisabled);
+    let times: Vec<Timestamp> = (1..=4)
+        .map(|transition| {
+            n.incident.transition = transition;
+            told(&n)["UpdatedAt"].as_str().unwrap().parse().unwrap()
+        })
+        .collect();
+    assert_eq!(times[0], n.at);
+    assert!(times.is_sorted_by(|earlier, later| earlier < later), "{times:?}");
+    n.at += SignedDuration::from_nanos(999_999);
+    n.incident.transition += 1;
+    assert!(told(&n)["UpdatedAt"].as_str().unwrap().parse::<Timestamp>().unwrap() > times[3]);
 }
 
 #[test]
