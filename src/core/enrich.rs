@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::decode::arn::KmsArn;
 use super::event::{Event, FactKind, KeyRef};
@@ -79,6 +79,15 @@ pub fn enrich(
     let marks = marks(event, lookup);
     event.key = Some(key);
     marks
+}
+
+/// The labels of a key of which no event tells: matched as [`enrich`] does, on what it has and what it had.
+pub fn labels_of(
+    key: &KeyRef,
+    remembered: Option<&KeyRef>,
+    labels: impl Fn(&Value) -> BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    labels(&json!({ "account": key.account, "region": key.region, "key": union(key, remembered) }))
 }
 
 /// What to remember of an event's key once it is enriched: everything known before, and what is new. Old aliases and

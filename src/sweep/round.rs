@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use crate::base::telemetry;
-use crate::core::audit::{Judge, report};
+use crate::core::audit::{Judge, Known, report};
 use crate::core::enrich;
 use crate::core::event::KeyRef;
 use crate::core::inspection::{Details, Inspection, Part, Wants};
@@ -186,7 +186,7 @@ async fn tell(engine: &Engine, arns: &[String], seen: &[Inspection], review: boo
         // Events do not say who manages a key; only KMS does.
         observation.first = before.is_none_or(|key| key.manager.is_none());
         if review {
-            observation.more.extend(report(&judge.judge(inspection), inspection));
+            observation.more.extend(report(&judge.judge_knowing(inspection, Known { remembered: before })));
         }
         let after = enrich::remember(&observation.event(), before);
         fresh.extend(after.filter(|after| Some(after) != before && !inspection.is_gone()));

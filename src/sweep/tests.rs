@@ -18,6 +18,8 @@ use crate::store::{self, IncidentFilter};
 struct FakeKms {
     keys: Mutex<BTreeMap<String, Details>>,
     rotation: Mutex<Option<Rotation>>,
+    /// The aliases instead of `alias/prod-db` of the first key.
+    aliases: Mutex<Option<Part<HashMap<String, Vec<String>>>>>,
     /// The page that is not told, once.
     breaks_at: Mutex<Option<usize>>,
     asked: Mutex<Vec<String>>,
@@ -68,7 +70,8 @@ impl Inspect for FakeKms {
     }
 
     async fn aliases(&self, _: &Scope) -> Part<HashMap<String, Vec<String>>> {
-        Part::Known(HashMap::from([(id(0), vec!["alias/prod-db".to_owned()])]))
+        let usual = || Part::Known(HashMap::from([(id(0), vec!["alias/prod-db".to_owned()])]));
+        self.aliases.lock().unwrap().clone().unwrap_or_else(usual)
     }
 
     async fn look(&self, _: &Scope, arn: &str, wants: Wants) -> Inspection {
@@ -257,6 +260,42 @@ async fn a_review_holds_rotation_to_the_label() {
     *scene.kms.rotation.lock().unwrap() = Some(Rotation { enabled: true, ..Rotation::default() });
     scene.sweep().await;
     assert!(scene.open().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_review_ends_only_what_it_judged() {
+    let label = "[[keys]]\nmatch = { key.aliases = [{ prefix = 'alias/prod-' }] }\nlabels = { rotation = '90d' }";
+    let mut scene = Scene::new(label).await;
+    scene.review_every = Duration::ZERO;
+    scene.kms.set(0, "Enabled");
+    // A key that KMS does not rotate: its age counts, and it is old only by its label.
+    let made = Some("2026-01-01T00:00:00Z".parse().unwrap());
+    let age = |kms: &FakeKms, state: &str| {
+        kms.set(0, state);
+        let mut keys = kms.keys();
+        let details = keys.get_mut(&arn(0)).unwrap();
+        (details.spec, details.created) = (Some("RSA_2048".to_owned()), made);
+    };
+    *scene.kms.rotation.lock().unwrap() = Some(Rotation::default());
+    age(&scene.kms, "Enabled");
+    scene.sweep().await;
+    let overdue = async |scene: &Scene| {
+        let open = scene.open().await;
+        open.iter().any(|incident| incident.rules.contains("kms.rotation-overdue"))
+    };
+    assert!(overdue(&scene).await);
+    for aliases in [Part::Known(HashMap::new()), Part::Denied, Part::Failed("no answer in time".to_owned())] {
+        *scene.kms.aliases.lock().unwrap() = Some(aliases);
+        scene.sweep().await;
+        assert!(overdue(&scene).await, "its label is lost, and it is as old as before");
+    }
+    age(&scene.kms, "Disabled");
+    scene.sweep().await;
+    assert!(overdue(&scene).await, "that is no rotation");
+    age(&scene.kms, "Enabled");
+    scene.kms.keys().get_mut(&arn(0)).unwrap().created = Some("2026-11-20T00:00:00Z".parse().unwrap());
+    scene.sweep().await;
+    assert!(!overdue(&scene).await);
 }
 
 #[tokio::test(start_paused = true)]

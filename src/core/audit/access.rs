@@ -9,10 +9,13 @@ use crate::core::render::clean;
 /// Names kept of each list.
 const KEPT_MAX: usize = 50;
 
-pub(super) fn judge(judge: &Judge<'_>, inspection: &Inspection, row: &mut Row, findings: &mut Findings) {
+/// Says whether the policy was there and could be understood.
+pub(super) fn judge(judge: &Judge<'_>, inspection: &Inspection, row: &mut Row, findings: &mut Findings) -> bool {
+    let mut understood = false;
     if let Some(policy) = inspection.policy.known() {
         match read_policy(policy, &inspection.arn, judge.trust) {
             Ok(reading) => {
+                understood = true;
                 row.who = Some(who(&reading));
                 by_policy(&reading, findings);
             }
@@ -22,6 +25,7 @@ pub(super) fn judge(judge: &Judge<'_>, inspection: &Inspection, row: &mut Row, f
     if let Some(grants) = inspection.grants.known() {
         by_grants(judge, inspection, grants, row, findings);
     }
+    understood
 }
 
 fn who(reading: &Reading) -> Who {

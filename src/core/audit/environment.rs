@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use super::row::Row;
-use super::{Findings, Judge, checks, some_of};
+use super::{Findings, Known, checks, some_of};
+use crate::core::event::KeyRef;
+use crate::core::inspection::Inspection;
 
 /// Tags that people write an environment into.
 const TAGS: &[&str] = &["environment", "env", "stage"];
@@ -27,23 +29,8 @@ const WORDS: &[(&str, &str)] = &[
     ("sandbox", "development"),
 ];
 
-pub(super) fn judge(_: &Judge<'_>, row: &Row, findings: &mut Findings) {
-    // Who says it, by environment.
-    let mut said: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    let mut say = |environment: String, who: String| said.entry(environment).or_default().push(who);
-    if let Some(label) = row.key.labels.get("environment") {
-        say(meant(label), format!("the label {label}"));
-    }
-    for (name, value) in &row.key.tags {
-        if TAGS.contains(&name.to_ascii_lowercase().as_str()) {
-            say(meant(value), format!("the tag {name}={value}"));
-        }
-    }
-    for alias in &row.key.aliases {
-        if let Some(environment) = named(alias) {
-            say(environment.to_owned(), alias.clone());
-        }
-    }
+pub(super) fn judge(inspection: &Inspection, known: Known<'_>, row: &Row, findings: &mut Findings) {
+    let said = said(inspection, known, row);
     if said.len() > 1 {
         let sides: Vec<String> = said.iter().map(|(what, who)| format!("{what} by {}", some_of(who))).collect();
         findings.add(&checks::ENVIRONMENTS_MIXED, &format!("it is said to belong to {}", sides.join("; ")));
@@ -56,6 +43,43 @@ pub(super) fn judge(_: &Judge<'_>, row: &Row, findings: &mut Findings) {
             &checks::ENVIRONMENTS_MIXED,
             &format!("it belongs to {own}, and may be used or changed by {}", some_of(&strangers)),
         );
+    }
+}
+
+/// Who says to which environment the key belongs, by environment. What could not be read is as it was last known; and where
+/// nothing says anything any more, what once did still counts.
+fn said(inspection: &Inspection, known: Known<'_>, row: &Row) -> BTreeMap<String, Vec<String>> {
+    let mut said: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    if let Some(label) = row.key.labels.get("environment") {
+        said.entry(meant(label)).or_default().push(format!("the label {label}"));
+    }
+    by_tags(&row.key, &mut said);
+    by_aliases(&row.key, &mut said);
+    if let Some(old) = known.remembered {
+        let silent = said.is_empty();
+        if silent || inspection.tags.known().is_none() {
+            by_tags(old, &mut said);
+        }
+        if silent || inspection.aliases.known().is_none() {
+            by_aliases(old, &mut said);
+        }
+    }
+    said
+}
+
+fn by_tags(key: &KeyRef, said: &mut BTreeMap<String, Vec<String>>) {
+    for (name, value) in &key.tags {
+        if TAGS.contains(&name.to_ascii_lowercase().as_str()) {
+            said.entry(meant(value)).or_default().push(format!("the tag {name}={value}"));
+        }
+    }
+}
+
+fn by_aliases(key: &KeyRef, said: &mut BTreeMap<String, Vec<String>>) {
+    for alias in &key.aliases {
+        if let Some(environment) = named(alias) {
+            said.entry(environment.to_owned()).or_default().push(alias.clone());
+        }
     }
 }
 

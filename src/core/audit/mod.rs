@@ -28,9 +28,9 @@ mod usage;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use serde_json::json;
 
 use super::access::Trust;
+use super::enrich::labels_of;
 use super::event::KeyRef;
 use super::inspection::Inspection;
 use super::route::{KeyLabels, labels};
@@ -51,6 +51,13 @@ pub struct Judge<'a> {
     pub now: Timestamp,
 }
 
+/// What is known of a key beside what KMS says of it now.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Known<'a> {
+    /// As it was last known: what a key had counts, so that nobody gets rid of a finding by deleting an alias or a tag.
+    pub remembered: Option<&'a KeyRef>,
+}
+
 /// Something is to be said against a key.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Finding {
@@ -67,10 +74,15 @@ const SEEN_CHARS_MAX: usize = 400;
 const NAMES_MAX: usize = 3;
 
 impl Judge<'_> {
-    /// Judges a key; the worst comes first.
+    /// Judges a key by what KMS says of it alone; the worst comes first.
     pub fn judge(&self, inspection: &Inspection) -> Row {
+        self.judge_knowing(inspection, Known::default())
+    }
+
+    /// The same with what is known beside it.
+    pub fn judge_knowing(&self, inspection: &Inspection, known: Known<'_>) -> Row {
         let mut key = inspection.key();
-        key.labels = self.labels(&key);
+        key.labels = labels_of(&key, known.remembered, |document| labels(self.labels, document));
         let mut row = Row::of(inspection, &key);
         if row.managed_by_aws {
             return row;
@@ -78,18 +90,14 @@ impl Judge<'_> {
         let mut findings = Findings(Vec::new());
         state::judge(self, inspection, &mut row, &mut findings);
         rotation::judge(self, inspection, &mut row, &mut findings);
-        access::judge(self, inspection, &mut row, &mut findings);
+        let understood = access::judge(self, inspection, &mut row, &mut findings);
         usage::judge(self, inspection, &row, &mut findings);
-        environment::judge(self, &row, &mut findings);
+        environment::judge(inspection, known, &row, &mut findings);
+        row.judged = report::judged(self, inspection, &row, understood);
         row.findings = findings.0;
         row.findings.sort_by(|a, b| b.severity.cmp(&a.severity).then(a.check.id.cmp(b.check.id)));
         row.deadlines.sort_by_key(|deadline| deadline.at);
         row
-    }
-
-    fn labels(&self, key: &KeyRef) -> std::collections::BTreeMap<String, String> {
-        let document = json!({ "account": key.account, "region": key.region, "key": key });
-        labels(self.labels, &document)
     }
 
     /// Whole days from a time until now; negative for what is still to come.

@@ -44,6 +44,9 @@ pub struct Row {
     /// What could not be read, and why, by permission.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub gaps: BTreeMap<String, String>,
+    /// The parts that could be judged in full: what is not found in them is not there.
+    #[serde(skip)]
+    pub judged: Vec<&'static str>,
     /// The worst first. Reports tell them by themselves.
     #[serde(skip)]
     pub findings: Vec<Finding>,
@@ -118,6 +121,7 @@ impl Row {
             grants: inspection.grants.known().map(|grants| grants.all.len()),
             deadlines: Vec::new(),
             gaps: gaps.map(|(permission, why)| (permission.to_owned(), render::clean(why, 200))).collect(),
+            judged: Vec::new(),
             findings: Vec::new(),
         }
     }

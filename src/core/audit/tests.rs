@@ -72,6 +72,10 @@ fn with_policy(statements: &[&str]) -> Inspection {
 }
 
 fn judged(inspection: &Inspection, labels: &str) -> Row {
+    judged_knowing(inspection, labels, Known::default())
+}
+
+fn judged_knowing(inspection: &Inspection, labels: &str, known: Known<'_>) -> Row {
     #[derive(serde::Deserialize)]
     struct File {
         #[serde(default)]
@@ -81,12 +85,15 @@ fn judged(inspection: &Inspection, labels: &str) -> Row {
     }
     let file: File = toml::from_str(labels).unwrap();
     let labels: Vec<KeyLabels> = file.keys.iter().map(|spec| spec.compile().unwrap()).collect();
-    Judge { trust: &file.trust.compile(), labels: &labels, now: now() }.judge(inspection)
+    Judge { trust: &file.trust.compile(), labels: &labels, now: now() }.judge_knowing(inspection, known)
 }
 
 /// `check severity`, the worst first.
 fn found(inspection: &Inspection, labels: &str) -> Vec<String> {
-    let row = judged(inspection, labels);
+    names(&judged(inspection, labels))
+}
+
+fn names(row: &Row) -> Vec<String> {
     row.findings.iter().map(|finding| format!("{} {}", finding.check.id, finding.severity.as_str())).collect()
 }
 
@@ -178,6 +185,73 @@ fn rotation_is_judged_by_kms_and_by_the_label() {
         inspection.rotations = Part::Known(vec![one; 21]);
     });
     assert_eq!(found(&used_up, ""), ["rotations-used-up low"]);
+}
+
+#[test]
+fn losing_an_alias_or_a_tag_gets_no_key_out_of_a_finding() {
+    let dev = allow("arn:aws:iam::111122223333:role/dev-runner", r#""kms:Decrypt""#);
+    let key = |aliases: &[&str], tags: &[(&str, &str)]| {
+        with(|inspection| {
+            *inspection = with_policy(&[ROOT, &dev]);
+            inspection.rotation = Part::Known(Rotation::default());
+            inspection.aliases = Part::Known(aliases.iter().map(|&alias| alias.to_owned()).collect());
+            let tags = tags.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
+            inspection.tags = Part::Known(tags.collect());
+        })
+    };
+    let label = "[[keys]]\nmatch = { key.aliases = [{ prefix = 'alias/prod-' }] }\nlabels = { environment = 'production', rotation = 'required' }";
+    let both = ["rotation-off high", "environments-mixed medium"];
+    for (labels, before, stripped, expected) in [
+        (label, key(&["alias/prod-db"], &[]), key(&["alias/db"], &[]), both.as_slice()),
+        (
+            "",
+            key(&["alias/prod-db"], &[]),
+            key(&["alias/db"], &[]),
+            &["environments-mixed medium", "rotation-off medium"],
+        ),
+        (
+            "",
+            key(&["alias/db"], &[("env", "prod")]),
+            key(&["alias/db"], &[]),
+            &["environments-mixed medium", "rotation-off medium"],
+        ),
+    ] {
+        assert_eq!(found(&before, labels), expected);
+        let remembered = before.key();
+        let known = Known { remembered: Some(&remembered) };
+        assert_eq!(names(&judged_knowing(&stripped, labels, known)), expected);
+        let mut unread = stripped.clone();
+        (unread.aliases, unread.tags) = (Part::Denied, Part::Failed("no answer in time".to_owned()));
+        assert_eq!(names(&judged_knowing(&unread, labels, known)), expected);
+    }
+    // What now says something else is believed: a key may be given to another environment.
+    let remembered = key(&["alias/prod-db"], &[]).key();
+    let moved = key(&["alias/dev-db"], &[]);
+    assert_eq!(names(&judged_knowing(&moved, "", Known { remembered: Some(&remembered) })), ["rotation-off medium"]);
+}
+
+#[test]
+fn a_part_is_judged_only_with_all_that_it_hangs_on() {
+    let all = ["details", "aliases", "tags", "rotation", "policy", "grants", "environment"];
+    let without = |missing: &[&str]| all.into_iter().filter(|part| !missing.contains(part)).collect::<Vec<_>>();
+    assert_eq!(judged(&healthy(), "").judged, all);
+    let nameless = with(|inspection| inspection.aliases = Part::Denied);
+    assert_eq!(judged(&nameless, "").judged, without(&["aliases", "environment"]));
+    let by_alias = "[[keys]]\nmatch = { key.aliases = ['alias/payments'] }\nlabels = { rotation = 'required' }";
+    assert_eq!(judged(&nameless, by_alias).judged, without(&["aliases", "environment", "rotation"]), "is it required?");
+    let remembered = healthy().key();
+    let known = Known { remembered: Some(&remembered) };
+    assert_eq!(judged_knowing(&nameless, by_alias, known).judged, without(&["aliases", "environment"]), "it is");
+    let untagged = with(|inspection| inspection.tags = Part::Failed("no answer in time".to_owned()));
+    let by_tag = "[[keys]]\nmatch = { key.tags.team = ['payments'] }\nlabels = { rotation = 'required' }";
+    assert_eq!(judged(&untagged, by_alias).judged, without(&["tags", "environment"]));
+    assert_eq!(judged(&untagged, by_tag).judged, without(&["tags", "environment", "rotation"]));
+    let disabled = with_details(|details| details.state = Some("Disabled".to_owned()));
+    assert_eq!(judged(&disabled, "").judged, without(&["rotation"]));
+    let broken = with(|inspection| inspection.policy = Part::Known("{".to_owned()));
+    assert_eq!(judged(&broken, "").judged, without(&["policy", "environment"]));
+    let ungranted = with(|inspection| inspection.grants = Part::Denied);
+    assert_eq!(judged(&ungranted, "").judged, without(&["grants", "environment"]));
 }
 
 #[test]
