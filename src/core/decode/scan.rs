@@ -42,6 +42,7 @@ enum What<'a> {
 
 /// All that a glance at a bare record knows beside its time. Many records have the same.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[expect(clippy::option_option, reason = "absent and null are two things to a pattern")]
 pub struct Brief<'a> {
     event_source: Cow<'a, str>,
     detail_type: &'static str,
