@@ -65,8 +65,11 @@ impl Watched {
 
     fn take_due(&self, now: Timestamp, most: usize) -> Vec<KeyRef> {
         let mut all = self.all();
-        let due: Vec<String> =
-            all.iter().filter(|(_, watch)| watch.due <= now).map(|(arn, _)| arn.clone()).take(most).collect();
+        // Whoever waits longest comes first, so that nobody waits for ever.
+        let mut due: Vec<(Timestamp, &String)> =
+            all.iter().filter(|(_, watch)| watch.due <= now).map(|(arn, watch)| (watch.due, arn)).collect();
+        due.sort_unstable();
+        let due: Vec<String> = due.into_iter().take(most).map(|(_, arn)| arn.clone()).collect();
         let mut keys = vec![];
         for arn in due {
             let Some(watch) = all.get_mut(&arn) else { continue };

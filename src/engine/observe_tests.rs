@@ -91,6 +91,22 @@ async fn a_restart_asks_about_what_is_open() {
 }
 
 #[tokio::test]
+async fn every_open_key_has_its_turn_however_many_there_are() {
+    let bench = Bench::new().await;
+    let keys: std::collections::BTreeSet<String> =
+        (0..40).map(|n| format!("arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-{n:012}")).collect();
+    let all: Vec<Observation> = keys.iter().map(|key| bench.observation(key, "Disabled")).collect();
+    bench.engine.observe(&all).await.unwrap();
+    let mut asked = std::collections::BTreeSet::new();
+    for _ in 0..4 {
+        // All that were asked about are due again.
+        bench.clock.advance(16 * MINUTE);
+        asked.extend(bench.due());
+    }
+    assert_eq!(asked, keys);
+}
+
+#[tokio::test]
 async fn healthy_keys_leave_nothing_behind() {
     let bench = Bench::new().await;
     let keys: Vec<String> = (0..120)
