@@ -73,6 +73,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_of_an_unusable_key_ends_with_the_key() {
+        let of_family = |rule: &&Arc<Rule>| rule.family == crate::core::keystate::FAMILY;
+        let rules: Vec<_> = builtin().iter().filter(of_family).filter(|rule| rule.id != "kms.key-deleted").collect();
+        assert!(rules.len() >= 12, "{}", rules.len());
+        for rule in rules {
+            let recovered = rule.recovered.as_ref().unwrap_or_else(|| panic!("{} is never verified", rule.id));
+            for state in ["Enabled", "Deleted"] {
+                let said = serde_json::json!({ "key": { "state": state } });
+                assert!(recovered.matches(&said), "{} stands although KMS says {state}", rule.id);
+            }
+            let resolve = rule.resolve.as_ref().unwrap();
+            let call = serde_json::json!({ "source": "aws.kms", "detail": { "eventName": "DeleteKey" }, "outcome": "success" });
+            let native =
+                serde_json::json!({ "source": "aws.kms", "detail-type": "KMS CMK Deletion", "outcome": "success" });
+            assert!(resolve.matches(&call) && resolve.matches(&native), "{} outlives the key", rule.id);
+        }
+    }
+
+    #[test]
     fn the_use_of_keys_is_passed_over_at_a_glance() {
         let rules = crate::core::rule::RuleSet::new(builtin().to_vec());
         for name in
