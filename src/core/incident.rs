@@ -2,7 +2,8 @@
 //!
 //! Every member rule has a [`Condition`]: the newest danger and the newest clearance, both in event time. A
 //! condition is a join of maxima, so the same events in any order give the same answer; the danger wins a
-//! tie. An incident is open while any of its conditions is active.
+//! tie. An incident is open while any of its conditions is active. A clearance that speaks of one key material only is kept
+//! beside them, and counts while no other material keeps the danger up.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::countdown::{Countdown, Deadline};
 use super::event::KeyRef;
 use super::hold::Held;
-use super::keystate::KeyRecord;
+use super::keystate::{KeyRecord, MATERIALS_MAX};
 use super::notification::{EventCard, Link};
 use super::rule::{Rule, Severity};
 use super::usage::{Harm, InUse};
@@ -81,7 +82,24 @@ impl Situation {
 
     /// Whether any member rule's danger still stands.
     pub fn active(&self, now: Timestamp) -> bool {
-        self.conditions.values().any(|condition| condition.active(now))
+        self.standing(now).next().is_some()
+    }
+
+    /// The conditions whose danger still stands, by rule.
+    pub fn standing(&self, now: Timestamp) -> impl Iterator<Item = (&String, &Condition)> {
+        self.conditions.iter().filter(move |(rule, condition)| condition.active(self.cleared(rule), now))
+    }
+
+    /// The newest clearance of a rule's danger that counts.
+    pub fn cleared(&self, rule: &str) -> Option<Timestamp> {
+        let condition = self.conditions.get(rule)?;
+        let of_one = condition.materials.values().copied().max().filter(|_| !self.keeps_up());
+        condition.last_clear.max(of_one)
+    }
+
+    /// Whether a key material keeps a danger up, whatever is said of another: the key needs all of them.
+    fn keeps_up(&self) -> bool {
+        self.record.as_ref().is_some_and(KeyRecord::lacks_material)
     }
 
     /// When the last of the dangers ended; `None` while one stands or none ever was.
@@ -89,7 +107,8 @@ impl Situation {
         if self.active(now) {
             return None;
         }
-        self.conditions.values().filter_map(|condition| condition.cleared_at(now)).max()
+        let ends = self.conditions.iter().filter_map(|(rule, known)| known.cleared_at(self.cleared(rule), now));
+        ends.max()
     }
 
     /// When this situation next needs a look although nothing happens: a danger that ends by time, a repeat notice,
@@ -109,11 +128,10 @@ impl Situation {
 
     fn incident_due(&self) -> Option<Timestamp> {
         let incident = self.incident.as_ref().filter(|incident| incident.state != State::Resolved)?;
-        let mut standing = self
-            .conditions
-            .values()
-            .filter(|c| c.last_danger.is_some_and(|danger| c.last_clear.is_none_or(|clear| clear <= danger)))
-            .map(Condition::ends_at);
+        let stands = |(rule, known): &(&String, &Condition)| {
+            known.last_danger.is_some_and(|danger| self.cleared(rule).is_none_or(|clear| clear <= danger))
+        };
+        let mut standing = self.conditions.iter().filter(stands).map(|(_, known)| known.ends_at());
         // The last danger to end ends the incident; one that has no end of its own keeps it open.
         let ends = standing.try_fold(None, |latest, end| end.map(|end| latest.max(Some(end)))).flatten();
         let repeat = (incident.state == State::Open)
@@ -132,6 +150,9 @@ pub struct Condition {
     pub last_danger: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub last_clear: Option<Timestamp>,
+    /// The newest clearance that speaks of one key material only, by its id; at most [`MATERIALS_MAX`].
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub materials: BTreeMap<String, Timestamp>,
     /// For rules that end by time: the danger ends this long after the newest alert.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub resolve_after: Option<SignedDuration>,
@@ -152,10 +173,30 @@ impl Condition {
         self.group_by.clone_from(&rule.group_by);
     }
 
-    /// Whether the danger still stands at `now`.
-    pub fn active(&self, now: Timestamp) -> bool {
+    /// The newest thing heard of it.
+    pub fn newest(&self) -> Option<Timestamp> {
+        let of_one = self.materials.values().copied().max();
+        self.last_danger.max(self.last_clear).max(of_one)
+    }
+
+    /// A danger is past, as far as this material goes, or altogether.
+    pub fn clear(&mut self, material: Option<&str>, at: Timestamp) {
+        let Some(material) = material else {
+            self.last_clear = self.last_clear.max(Some(at));
+            return;
+        };
+        let known = self.materials.entry(material.to_owned()).or_insert(at);
+        *known = at.max(*known);
+        while self.materials.len() > MATERIALS_MAX {
+            let oldest = self.materials.iter().min_by_key(|(id, at)| (**at, (*id).clone())).map(|(id, _)| id.clone());
+            oldest.map(|oldest| self.materials.remove(&oldest));
+        }
+    }
+
+    /// Whether the danger still stands at `now`; `cleared` is the newest clearance that counts.
+    fn active(&self, cleared: Option<Timestamp>, now: Timestamp) -> bool {
         let Some(danger) = self.last_danger else { return false };
-        if self.last_clear.is_some_and(|clear| clear > danger) {
+        if cleared.is_some_and(|clear| clear > danger) {
             return false;
         }
         self.ends_at().is_none_or(|end| now < end)
@@ -167,9 +208,9 @@ impl Condition {
     }
 
     /// The instant at which the danger ended, for a condition that is not active at `now`.
-    pub fn cleared_at(&self, now: Timestamp) -> Option<Timestamp> {
+    fn cleared_at(&self, cleared: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
         let danger = self.last_danger?;
-        let by_event = self.last_clear.filter(|clear| *clear > danger);
+        let by_event = cleared.filter(|clear| *clear > danger);
         let by_time = self.ends_at().filter(|end| *end <= now);
         match (by_event, by_time) {
             (Some(a), Some(b)) => Some(a.min(b)),

@@ -12,7 +12,7 @@ use crate::core::access::Histories;
 use crate::core::decide::{self, Decision, Evaluation, Gates, Policy, Prepared, Snapshot};
 use crate::core::enrich::{Lookup, enrich};
 use crate::core::event::{Event, EventId};
-use crate::core::incident::{Fingerprint, Situation, State};
+use crate::core::incident::{Condition, Fingerprint, Situation, State};
 use crate::core::notification::Kind;
 use crate::core::route::labels;
 use crate::core::rule::Severity;
@@ -231,7 +231,7 @@ impl<'p> Stage<'p> {
     fn forget(&mut self, now: Timestamp) {
         let bound = now.checked_sub(self.policy.engine.reopen_within).unwrap_or(Timestamp::MIN);
         self.situations.retain(|_, situation| {
-            let newest = situation.conditions.values().flat_map(|c| [c.last_danger, c.last_clear]).flatten().max();
+            let newest = situation.conditions.values().filter_map(Condition::newest).max();
             let ended = situation.incident.as_ref().map(|incident| {
                 let resolved = incident.state == State::Resolved;
                 incident.resolved_at.filter(|_| resolved).map(|end| end.max(incident.last_alert_at))

@@ -33,7 +33,7 @@ use crate::core::access::{History, Lesson};
 use crate::core::canary::Call;
 use crate::core::decide::{Decision, ReadSet, Snapshot};
 use crate::core::event::KeyRef;
-use crate::core::incident::{Fingerprint, Incident, Situation};
+use crate::core::incident::{Condition, Fingerprint, Incident, Situation};
 use crate::core::keystate::KeyRecord;
 use crate::core::keystate::KeyState;
 use crate::core::notification::Notification;
@@ -100,7 +100,7 @@ const UNUSABLE_KEPT: SignedDuration = SignedDuration::from_hours(5 * 365 * 24);
 /// window of it looks further ahead.
 fn kept_at(decision: &Decision, situation: &Situation) -> Timestamp {
     let decided = decision.seen.iter().map(|(_, at)| *at).chain(decision.history.iter().map(|entry| entry.at)).max();
-    let known = situation.conditions.values().flat_map(|c| [c.last_danger, c.last_clear]).flatten();
+    let known = situation.conditions.values().filter_map(Condition::newest);
     // What KMS was found to say at first makes no history.
     let heard = situation.record.as_ref().and_then(KeyRecord::newest);
     let stored = decided.or_else(|| known.chain(heard).max()).unwrap_or(Timestamp::UNIX_EPOCH);

@@ -90,7 +90,7 @@ pub fn adopt(policy: &Policy, snapshot: &Snapshot, now: Timestamp) -> Decision {
 /// Whether some standing danger still has its rule, in the same family and grouping. What a rule found on trial it may have
 /// found under its own name.
 fn spoken_for(policy: &Policy, situation: &Situation, incident: &Incident, now: Timestamp) -> bool {
-    situation.conditions.iter().filter(|(_, condition)| condition.active(now)).any(|(id, condition)| {
+    situation.standing(now).any(|(id, condition)| {
         policy.rules.get(id).is_some_and(|rule| {
             let own = incident.began_in_shadow && rule.id == incident.family;
             (own || rule.families().any(|family| family == incident.family)) && rule.group_by == condition.group_by

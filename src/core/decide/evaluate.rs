@@ -87,6 +87,8 @@ pub struct Evaluation {
 pub struct States {
     pub fingerprint: Fingerprint,
     pub facts: Vec<Fact>,
+    /// Which of the key's imported materials the event is about.
+    pub material: Option<String>,
 }
 
 /// One rule matched the event. It is an alert, unless the rule's window says otherwise.
@@ -180,12 +182,14 @@ pub struct Clear {
     pub by_lookup: bool,
     /// Holds only for a danger that came while its rule had this resolve pattern.
     pub only_for: Option<Value>,
+    /// Speaks of this key material only: another one may keep the danger up.
+    pub material: Option<String>,
 }
 
 impl Clear {
     /// An event says so.
     pub(super) fn by_event(rule: &str, fingerprint: Fingerprint, at: Timestamp) -> Self {
-        Self { rule: rule.to_owned(), fingerprint, at, by_lookup: false, only_for: None }
+        Self { rule: rule.to_owned(), fingerprint, at, by_lookup: false, only_for: None, material: None }
     }
 }
 
@@ -227,6 +231,7 @@ pub fn evaluate(policy: &Policy, prepared: &Prepared, now: Timestamp) -> Evaluat
     let observed = event.family == Family::Observation;
     // KMS speaks of the time before it may not know of yet.
     let speaks_of = if observed { observe::settled(event.time, policy.engine.settle) } else { event.time };
+    let material = keystate::material(event).map(str::to_owned);
     let (mut alerts, mut steps, mut clears) = (Vec::new(), Vec::new(), Vec::new());
     for rule in policy.rules.candidates(document) {
         if rule.matches.matches(document) && !excepted(rule, document, incomplete) {
@@ -244,7 +249,10 @@ pub fn evaluate(policy: &Policy, prepared: &Prepared, now: Timestamp) -> Evaluat
         }
         if rule.resolve.as_ref().is_some_and(|resolve| resolve.matches(document)) {
             let print = |family| fingerprint(family, &rule.group_by, document);
-            clears.extend(rule.families().map(|family| Clear::by_event(&rule.id, print(family), speaks_of)));
+            clears.extend(rule.families().map(|family| Clear {
+                material: material.clone(),
+                ..Clear::by_event(&rule.id, print(family), speaks_of)
+            }));
         }
     }
     if observed {
@@ -255,7 +263,7 @@ pub fn evaluate(policy: &Policy, prepared: &Prepared, now: Timestamp) -> Evaluat
             && fingerprint(&legacy.family, &legacy.group_by, document) == legacy.fingerprint
         {
             let clear = Clear::by_event(&legacy.rule, legacy.fingerprint.clone(), event.time);
-            clears.push(Clear { only_for: Some(legacy.source.clone()), ..clear });
+            clears.push(Clear { only_for: Some(legacy.source.clone()), material: material.clone(), ..clear });
         }
     }
     let states = states(policy, prepared, |print| {
@@ -311,7 +319,8 @@ fn states(policy: &Policy, prepared: &Prepared, touched: impl Fn(&Fingerprint) -
         by: Witness::Kms,
     });
     let facts: Vec<Fact> = keystate::fact(event).into_iter().chain(looked_up).collect();
-    (!facts.is_empty()).then_some(States { fingerprint, facts })
+    let material = keystate::material(event).map(str::to_owned);
+    (!facts.is_empty()).then_some(States { fingerprint, facts, material })
 }
 
 /// An exemption that reads a value we could not look up counts as not matching: never lose a page to missing knowledge.

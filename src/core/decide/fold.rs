@@ -395,7 +395,7 @@ impl<'a> Desk<'a> {
         // A pattern that the rules no longer have speaks only for a danger that came while they had it.
         let applies = clear.only_for.is_none() || clear.only_for == condition.resolve;
         if applies {
-            condition.last_clear = condition.last_clear.max(Some(clear.at));
+            condition.clear(clear.material.as_deref(), clear.at);
         }
         let (active, cleared_at) = (situation.active(self.now), situation.cleared_at(self.now));
         if let Some(mut incident) = situation.incident.take() {

@@ -51,7 +51,8 @@ fn still_stands(situation: &mut Situation, at: Timestamp, now: Timestamp) {
     if !state.is_some_and(|state| state.is_danger() && state != KeyState::Deleted) {
         return;
     }
-    for condition in situation.conditions.values_mut().filter(|condition| condition.active(now)) {
+    let standing: Vec<String> = situation.standing(now).map(|(rule, _)| rule.clone()).collect();
+    for (_, condition) in situation.conditions.iter_mut().filter(|(rule, _)| standing.contains(rule)) {
         let Some((after, ends)) = condition.resolve_after.zip(condition.ends_at()) else { continue };
         if ends.duration_since(at) < after / 2 {
             condition.last_danger = condition.last_danger.max(Some(at));
@@ -63,7 +64,7 @@ impl Desk<'_> {
     /// Takes in what an event says of the state of its key. An observation of a key in good health of which nothing is remembered
     /// leaves nothing behind, and neither does one that only says what is known.
     pub(super) fn learn(&mut self, evaluation: &Evaluation) -> Option<Turn> {
-        let States { fingerprint, facts } = evaluation.states.as_ref()?;
+        let States { fingerprint, facts, material } = evaluation.states.as_ref()?;
         let first = facts.first()?;
         let said = first.state;
         if evaluation.observed && !said.is_danger() && !self.knows(fingerprint) {
@@ -74,19 +75,35 @@ impl Desk<'_> {
         let known = situation.record.clone().unwrap_or_default();
         let mut learnt = known.clone();
         for fact in facts {
-            learnt.learn(*fact);
+            learnt.learn(*fact, material.as_deref(), settle);
         }
         let (from, to) = (known.state(settle), learnt.state(settle));
         let about = evaluation.observed || first.by != Witness::Kms;
         let turn = Turn { fingerprint: fingerprint.clone(), from, to, said, about };
         if !(evaluation.observed && turn.from == turn.to) && learnt.newest().is_some() {
+            let stood = situation.active(self.now);
             situation.record = Some(learnt);
+            if stood && !situation.active(self.now) {
+                self.is_whole(&mut situation, evaluation);
+            }
         }
         if evaluation.observed && turn.is_known() {
             still_stands(&mut situation, evaluation.event.time, self.now);
         }
         self.put(situation);
         Some(turn)
+    }
+
+    /// All of its material is there again, so what was said of one counts now, and ends the incident.
+    fn is_whole(&mut self, situation: &mut Situation, evaluation: &Evaluation) {
+        let at = situation.cleared_at(self.now).unwrap_or(evaluation.event.time);
+        if let Some(mut incident) = situation.incident.take() {
+            if incident.state != State::Resolved {
+                self.refresh(situation, &mut incident);
+                self.resolve(&mut incident, at, Reason::Resolved, Some(evaluation));
+            }
+            situation.incident = Some(incident);
+        }
     }
 
     /// Whether an observation's match is an alert: it says something new of its key. What stands open under its rule already only
@@ -103,7 +120,7 @@ impl Desk<'_> {
         }
         let mut situation = self.take(&candidate.fingerprint);
         let open = situation.incident.as_ref().is_some_and(|incident| incident.state != State::Resolved);
-        let stands = situation.conditions.get(&candidate.rule.id).is_some_and(|known| known.active(self.now));
+        let stands = situation.standing(self.now).any(|(rule, _)| *rule == candidate.rule.id);
         if open && stands && candidate.rule.resolve_after.is_some() {
             endanger(&mut situation, &candidate.rule, evaluation.event.time);
         }
@@ -119,7 +136,8 @@ impl Desk<'_> {
         };
         let condition = situation.conditions.get(&clear.rule);
         let counts = situation.standing_countdowns().any(|(rule, _)| *rule == clear.rule);
-        counts || condition.is_some_and(|known| known.last_danger.is_some() && known.last_clear <= known.last_danger)
+        let cleared = situation.cleared(&clear.rule);
+        counts || condition.is_some_and(|known| known.last_danger.is_some() && cleared <= known.last_danger)
     }
 
     /// The key is better off and no rule said so: whoever was told of the danger hears it.

@@ -3,6 +3,7 @@
 mod damaged;
 mod gates;
 mod late;
+mod materials;
 mod several;
 
 use std::sync::Arc;

@@ -45,6 +45,32 @@ pub fn fact(event: &Event) -> Option<Fact> {
     said.filter(|_| event.outcome == Outcome::Failed && event.source == "aws.kms").map(told)
 }
 
+/// Which of the key's imported materials a successful event is about; `None` for events of the time when a key had only one.
+pub fn material(event: &Event) -> Option<&str> {
+    let native = event.fact.as_ref().is_some_and(|fact| fact.kind == FactKind::MaterialExpired);
+    let named = matches!(event.family, Family::Call | Family::Service)
+        && matches!(
+            event.name.as_str(),
+            "DeleteExpiredKeyMaterial" | "DeleteImportedKeyMaterial" | "ImportKeyMaterial"
+        );
+    if !(native || named) || event.outcome != Outcome::Success || event.source != "aws.kms" {
+        return None;
+    }
+    let said = |path: &&str| event.document.pointer(path)?.as_str().filter(|id| !id.is_empty() && id.len() <= ID_MAX);
+    MATERIAL_PATHS.iter().find_map(said)
+}
+
+/// Where events name the material that they are about. What KMS answered is surer than what was asked.
+const MATERIAL_PATHS: &[&str] = &[
+    "/detail/responseElements/keyMaterialId",
+    "/detail/serviceEventDetails/keyMaterialId",
+    "/detail/key-material-id",
+    "/detail/requestParameters/keyMaterialId",
+];
+
+/// An id of a material has 64 characters (KMS API reference); what is far longer is none.
+const ID_MAX: usize = 128;
+
 fn change(event: &Event) -> Option<(KeyState, Witness)> {
     if event.outcome != Outcome::Success || event.source != "aws.kms" {
         return None;

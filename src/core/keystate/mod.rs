@@ -1,16 +1,19 @@
 //! In which state a key is, out of dated facts.
 //!
-//! A [`KeyRecord`] keeps the newest fact of each kind, in event time: a join of maxima, so the same facts in any order, any
-//! number of times, make the same record. [`KeyRecord::standing`] is a total function of it; ARCHITECTURE.md draws it.
+//! A [`KeyRecord`] keeps the newest fact of each kind, and of each key material, in event time: a join of maxima, so the same facts
+//! in any order, any number of times, make the same record. [`KeyRecord::standing`] is a total function of it; ARCHITECTURE.md
+//! draws it.
 
 mod facts;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-pub use facts::{fact, pattern, tells};
+pub use facts::{fact, material, pattern, tells};
 
 /// The incident family whose incidents move with their key. A rule joins it by naming it in `incident`.
 pub const FAMILY: &str = "key-unusable";
@@ -86,7 +89,7 @@ impl KeyState {
 pub enum Witness {
     /// An event that changes whether the key may be used: enabled, disabled, scheduled, cancelled, deleted.
     Life,
-    /// An event about its imported material: lost, or imported again.
+    /// An event about one of its imported materials: lost, or imported again.
     Material,
     /// KMS itself, asked, or in the text of an error. It is eventually consistent.
     Kms,
@@ -113,26 +116,74 @@ impl Fact {
 pub struct KeyRecord {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     life: Option<Fact>,
+    /// Of imported material that no event names, and of whatever was imported last.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     material: Option<Fact>,
+    /// Of each imported material, by its id.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    materials: BTreeMap<String, Fact>,
+    /// Whatever was lost before this moment was there again at it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    whole: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     kms: Option<Fact>,
 }
 
+/// Materials remembered of one key; KMS allows fewer.
+pub const MATERIALS_MAX: usize = 64;
+
 impl KeyRecord {
-    /// Takes a fact in.
-    pub fn learn(&mut self, fact: Fact) {
-        if fact.state == KeyState::Unknown {
-            return;
+    /// Takes a fact in; `material` is the one that it is about, where it names one. KMS may not know yet what happened within the
+    /// settle time before it was asked.
+    pub fn learn(&mut self, fact: Fact, material: Option<&str>, settle: SignedDuration) {
+        let usable = fact.state == KeyState::Enabled;
+        match (fact.by, material) {
+            _ if fact.state == KeyState::Unknown => {}
+            // Nobody can enable a key that lacks material (KMS developer guide, "Key state table").
+            (Witness::Life, _) => {
+                join(&mut self.life, fact);
+                self.whole = self.whole.max(usable.then_some(fact.at));
+            }
+            (Witness::Material, Some(id)) => {
+                self.learn_of(id, fact);
+                if usable {
+                    join(&mut self.material, fact);
+                }
+            }
+            // An event that names no material is of a time when a key had one.
+            (Witness::Material, None) => {
+                join(&mut self.material, fact);
+                self.whole = self.whole.max(usable.then_some(fact.at));
+            }
+            (Witness::Kms, _) => {
+                join(&mut self.kms, fact);
+                self.whole = self.whole.max(fact.at.checked_sub(settle).ok().filter(|_| usable));
+            }
         }
-        let slot = match fact.by {
-            Witness::Life => &mut self.life,
-            Witness::Material => &mut self.material,
-            Witness::Kms => &mut self.kms,
-        };
-        if slot.is_none_or(|known| known.order() < fact.order()) {
-            *slot = Some(fact);
+    }
+
+    fn learn_of(&mut self, material: &str, fact: Fact) {
+        let mut known = self.materials.get(material).copied();
+        join(&mut known, fact);
+        self.materials.extend(known.map(|known| (material.to_owned(), known)));
+        while self.materials.len() > MATERIALS_MAX {
+            // What is there is forgotten first: forgetting a loss could end an incident too early.
+            let order = |(id, fact): (&String, &Fact)| (fact.state.is_danger(), fact.at, id.clone());
+            let oldest = self.materials.iter().min_by_key(|entry| order(*entry)).map(|(id, _)| id.clone());
+            oldest.map(|oldest| self.materials.remove(&oldest));
         }
+    }
+
+    /// The newest loss of a material that is not there again: the key needs all of them.
+    fn lost(&self) -> Option<Fact> {
+        let all = self.materials.values().chain(&self.material);
+        let missing = |fact: &&Fact| fact.state.is_danger() && self.whole.is_none_or(|whole| fact.at >= whole);
+        all.filter(missing).max_by_key(|fact| fact.at).copied()
+    }
+
+    /// Whether a material was lost and, as far as is known, is not there again.
+    pub fn lacks_material(&self) -> bool {
+        self.lost().is_some()
     }
 
     /// The fact that says in which state the key is; `None` where nothing was heard.
@@ -157,16 +208,23 @@ impl KeyRecord {
 
     /// The newest thing heard of it.
     pub fn newest(&self) -> Option<Timestamp> {
-        [self.life, self.material, self.kms].into_iter().flatten().map(|fact| fact.at).max()
+        let facts = [self.life, self.material, self.kms].into_iter().flatten();
+        facts.chain(self.materials.values().copied()).map(|fact| fact.at).max()
     }
 
     /// Losing its material does not change the state of a key that waits for its deletion (KMS API reference,
     /// `DeleteImportedKeyMaterial`).
     fn by_events(&self) -> Option<Fact> {
-        match (self.life, self.material) {
+        match (self.life, self.lost().or(self.material)) {
             (Some(life), Some(_)) if life.state.is_scheduled() => Some(life),
             (Some(life), Some(material)) => Some(if material.order() > life.order() { material } else { life }),
             (one, other) => one.or(other),
         }
+    }
+}
+
+fn join(slot: &mut Option<Fact>, fact: Fact) {
+    if slot.is_none_or(|known| known.order() < fact.order()) {
+        *slot = Some(fact);
     }
 }

@@ -13,9 +13,26 @@ fn fact(at: i64, state: KeyState, by: Witness) -> Fact {
 fn state(facts: &[Fact]) -> KeyState {
     let mut record = KeyRecord::default();
     for fact in facts {
-        record.learn(*fact);
+        record.learn(*fact, None, SETTLE);
     }
     record.state(SETTLE)
+}
+
+/// Facts about materials with an id, or without.
+fn record(facts: &[(Fact, Option<&str>)]) -> KeyRecord {
+    let mut record = KeyRecord::default();
+    for (fact, material) in facts {
+        record.learn(*fact, *material, SETTLE);
+    }
+    record
+}
+
+fn lost(at: i64) -> Fact {
+    fact(at, PendingImport, Witness::Material)
+}
+
+fn imported(at: i64) -> Fact {
+    fact(at, Enabled, Witness::Material)
 }
 
 fn life(at: i64, state: KeyState) -> Fact {
@@ -69,6 +86,52 @@ fn material_that_is_lost_does_not_change_a_scheduled_deletion() {
 }
 
 #[test]
+fn a_key_needs_all_of_its_materials() {
+    let (one, other) = (Some("aa11"), Some("bb22"));
+    let both = [(lost(10), one), (lost(20), other)];
+    let back = record(&[both[0], both[1], (imported(30), one)]);
+    assert_eq!((back.state(SETTLE), back.lacks_material()), (PendingImport, true));
+    let back = record(&[both[0], both[1], (imported(30), other), (imported(40), one)]);
+    assert_eq!((back.state(SETTLE), back.lacks_material()), (Enabled, false));
+    let again = record(&[(lost(10), one), (imported(20), one), (lost(30), one)]);
+    assert_eq!((again.state(SETTLE), again.lacks_material()), (PendingImport, true));
+    assert!(record(&[(lost(10), one), (imported(10), one)]).lacks_material(), "of one second, the worse");
+}
+
+#[test]
+fn what_proves_that_all_material_is_there_ends_every_loss_before() {
+    let (one, other) = (Some("aa11"), Some("bb22"));
+    let both = [(lost(10), one), (lost(20), other)];
+    for proof in [life(30, Enabled), kms(321, Enabled)] {
+        assert!(!record(&[both[0], both[1], (proof, None)]).lacks_material(), "{proof:?}");
+        assert!(record(&[both[0], both[1], (proof, None), (lost(400), one)]).lacks_material(), "{proof:?}");
+    }
+    for none in [life(15, Enabled), kms(310, Enabled), kms(900, Disabled), life(30, Disabled)] {
+        assert!(record(&[both[0], both[1], (none, None)]).lacks_material(), "{none:?}");
+    }
+}
+
+#[test]
+fn events_that_name_no_material_are_of_a_key_that_has_one() {
+    let one = Some("aa11");
+    assert!(!record(&[(lost(10), one), (imported(20), None)]).lacks_material());
+    assert!(!record(&[(lost(10), None), (imported(20), one)]).lacks_material());
+    assert_eq!(record(&[(lost(10), None), (imported(20), None)]).state(SETTLE), Enabled);
+    assert!(record(&[(lost(10), None), (imported(20), one), (lost(30), None)]).lacks_material());
+}
+
+#[test]
+fn what_is_remembered_of_materials_is_bounded_and_a_loss_is_forgotten_last() {
+    let mut known = record(&[(lost(1), Some("aa11"))]);
+    for n in 0..200 {
+        known.learn(imported(10 + n), Some(&format!("other-{n}")), SETTLE);
+    }
+    assert_eq!((known.materials.len(), known.lacks_material()), (MATERIALS_MAX, true));
+    let text = serde_json::to_string(&known).unwrap();
+    assert_eq!(serde_json::from_str::<KeyRecord>(&text).unwrap(), known);
+}
+
+#[test]
 fn words_of_kms_are_read_and_written() {
     for state in KeyState::ALL {
         assert_eq!(KeyState::of(state.as_str()), state);
@@ -81,27 +144,27 @@ proptest! {
     /// Facts in any order, any number of times.
     #[test]
     fn order_and_repetition_make_no_difference(
-        facts in prop::collection::vec((0..2_000_i64, 0..10_usize, 0..3_u8), 0..12),
+        facts in prop::collection::vec((0..2_000_i64, 0..10_usize, 0..3_u8, 0..4_usize), 0..16),
         seed in any::<u64>(),
     ) {
-        let facts: Vec<Fact> = facts
+        let facts: Vec<(Fact, Option<&str>)> = facts
             .into_iter()
-            .map(|(at, state, by)| {
+            .map(|(at, state, by, material)| {
                 let by = match by {
                     0 => Witness::Life,
                     1 => Witness::Material,
                     _ => Witness::Kms,
                 };
-                fact(at, KeyState::ALL[state], by)
+                (fact(at, KeyState::ALL[state], by), [None, Some("aa11"), Some("bb22"), Some("cc33")][material])
             })
             .collect();
-        let mut shuffled: Vec<Fact> = facts.iter().chain(&facts).copied().collect();
+        let mut shuffled: Vec<(Fact, Option<&str>)> = facts.iter().chain(&facts).copied().collect();
         let mut random = seed;
         for at in (1..shuffled.len()).rev() {
             random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             shuffled.swap(at, usize::try_from(random >> 33).unwrap() % (at + 1));
         }
-        prop_assert_eq!(state(&facts), state(&shuffled));
+        prop_assert_eq!(record(&facts), record(&shuffled));
     }
 }
 

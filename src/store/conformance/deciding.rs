@@ -39,7 +39,7 @@ pub(super) async fn what_is_known_of_keys_and_dates_is_kept(store: &Shared) {
         (20, KeyState::PendingImport, Witness::Material),
         (30, KeyState::PendingDeletion, Witness::Kms),
     ] {
-        record.learn(Fact { at: at(second), state, by });
+        record.learn(Fact { at: at(second), state, by }, Some("m1"), SignedDuration::ZERO);
     }
     known.record = Some(record);
     let evaluation = decide::own_danger(&OwnSubject::StoreFailing, "it counts", at(10));
