@@ -3,6 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::Engine;
+use crate::base::clock::Timestamp;
 use crate::core::access::{self, Trust};
 use crate::core::event::KeyRef;
 use crate::core::usage::{InUse, Sighting, Usage};
@@ -24,6 +25,11 @@ impl Engine {
     /// A key was used.
     pub fn saw_use(&self, sighting: &Sighting<'_>) {
         self.uses.all().learn(sighting);
+    }
+
+    /// Who was seen using a key, and when last: the newest first.
+    pub fn users_of(&self, arn: &str) -> Vec<(String, Timestamp)> {
+        self.uses.all().of(arn, self.now()).map(|known| known.users).unwrap_or_default()
     }
 
     /// What is known of the use of a key: seen in the stream, and allowed by the policy known of it.

@@ -186,7 +186,9 @@ async fn tell(engine: &Engine, arns: &[String], seen: &[Inspection], review: boo
         // Events do not say who manages a key; only KMS does.
         observation.first = before.is_none_or(|key| key.manager.is_none());
         if review {
-            observation.more.extend(report(&judge.judge_knowing(inspection, Known { remembered: before })));
+            let users = engine.users_of(&inspection.arn);
+            let known = Known { remembered: before, users: &users };
+            observation.more.extend(report(&judge.judge_knowing(inspection, known)));
         }
         let after = enrich::remember(&observation.event(), before);
         fresh.extend(after.filter(|after| Some(after) != before && !inspection.is_gone()));

@@ -9,6 +9,7 @@ use crate::base::clock::{Clock as _, ManualClock};
 use crate::config;
 use crate::core::incident::{Incident, State};
 use crate::core::inspection::{Details, Inspection, Part, Rotation, Wants};
+use crate::core::usage::Sighting;
 use crate::engine::Nobody;
 use crate::keys::{Page, Refusal};
 use crate::store::{self, IncidentFilter};
@@ -296,6 +297,29 @@ async fn a_review_ends_only_what_it_judged() {
     scene.kms.keys().get_mut(&arn(0)).unwrap().created = Some("2026-11-20T00:00:00Z".parse().unwrap());
     scene.sweep().await;
     assert!(!overdue(&scene).await);
+}
+
+#[tokio::test]
+async fn a_review_knows_who_used_the_key() {
+    let mut scene = Scene::new("").await;
+    scene.review_every = Duration::ZERO;
+    scene.kms.set(0, "Enabled");
+    let at = scene.engine.now();
+    let used_by = |role: &str| Sighting {
+        key: arn(0).into(),
+        at,
+        who: Some(format!("arn:aws:iam::111122223333:role/{role}").into()),
+        hints: vec![],
+    };
+    scene.engine.saw_use(&used_by("prod-app"));
+    scene.sweep().await;
+    assert!(scene.incidents().await.is_empty());
+    scene.engine.saw_use(&used_by("dev-runner"));
+    scene.sweep().await;
+    let open = scene.open().await;
+    assert!(open.len() == 1 && open[0].rules.contains("kms.environments-mixed"), "{open:?}");
+    let said = open[0].voice.meaning.as_deref().unwrap();
+    assert!(said.contains("was used by arn:aws:iam::111122223333:role/dev-runner, last on 2026-11-23"), "{said}");
 }
 
 #[tokio::test(start_paused = true)]

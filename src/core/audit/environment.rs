@@ -1,10 +1,12 @@
 //! Whether production and development meet at a key: what its label, its tags and its aliases say, against each other and against the
-//! names of those who may do something with it. Names are a custom, not a proof; where they say nothing, nothing is found.
+//! names of those who used it or may do something with it. Names are a custom, not a proof; where they say nothing, nothing is found.
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
+
 use super::row::Row;
-use super::{Findings, Known, checks, some_of};
+use super::{Findings, Judge, Known, checks, day, some_of};
 use crate::core::event::KeyRef;
 use crate::core::inspection::Inspection;
 
@@ -29,7 +31,10 @@ const WORDS: &[(&str, &str)] = &[
     ("sandbox", "development"),
 ];
 
-pub(super) fn judge(inspection: &Inspection, known: Known<'_>, row: &Row, findings: &mut Findings) {
+/// Whoever used the key within so many days counts as a user of it.
+const RECENT_DAYS: i64 = 30;
+
+pub(super) fn judge(judge: &Judge<'_>, inspection: &Inspection, known: Known<'_>, row: &Row, findings: &mut Findings) {
     let said = said(inspection, known, row);
     if said.len() > 1 {
         let sides: Vec<String> = said.iter().map(|(what, who)| format!("{what} by {}", some_of(who))).collect();
@@ -37,12 +42,20 @@ pub(super) fn judge(inspection: &Inspection, known: Known<'_>, row: &Row, findin
         return;
     }
     let Some(own) = said.into_keys().next() else { return };
-    let strangers = strangers(row, &own);
+    let recent = known.users.iter().filter(|(who, at)| judge.days_since(*at) <= RECENT_DAYS && is_stranger(who, &own));
+    let recent: Vec<&(String, Timestamp)> = recent.collect();
+    let users: Vec<&str> = recent.iter().map(|(who, _)| who.as_str()).collect();
+    let mut strangers = strangers(row, &own);
+    strangers.retain(|who| !users.contains(&who.as_str()));
+    let mut seen = vec![];
+    if let Some(last) = recent.iter().map(|(_, at)| *at).max() {
+        seen.push(format!("was used by {}, last on {}", some_of(&users), day(last)));
+    }
     if !strangers.is_empty() {
-        findings.add(
-            &checks::ENVIRONMENTS_MIXED,
-            &format!("it belongs to {own}, and may be used or changed by {}", some_of(&strangers)),
-        );
+        seen.push(format!("may be used or changed by {}", some_of(&strangers)));
+    }
+    if !seen.is_empty() {
+        findings.add(&checks::ENVIRONMENTS_MIXED, &format!("it belongs to {own}, and {}", seen.join("; it ")));
     }
 }
 
@@ -83,22 +96,26 @@ fn by_aliases(key: &KeyRef, said: &mut BTreeMap<String, Vec<String>>) {
     }
 }
 
-/// Principals whose own name says another environment.
+/// Principals who may do something with it and whose own name says another environment.
 fn strangers(row: &Row, own: &str) -> Vec<String> {
     let Some(who) = &row.who else { return Vec::new() };
     let all = [&who.uses, &who.administer, &who.grant, &who.delete, &who.change_policy, &who.by_grant];
-    let mut found: Vec<String> = all
-        .into_iter()
-        .flatten()
-        .filter(|principal| {
-            let name = principal.rsplit([':', '/']).next().unwrap_or_default();
-            principal.starts_with("arn:") && named(name).is_some_and(|environment| environment != own)
-        })
-        .cloned()
-        .collect();
+    let mut found: Vec<String> =
+        all.into_iter().flatten().filter(|principal| is_stranger(principal, own)).cloned().collect();
     found.sort_unstable();
     found.dedup();
     found
+}
+
+/// Whether a principal's own name says another environment. Of a session that is the name of its role, not the one that it gave itself.
+fn is_stranger(principal: &str, own: &str) -> bool {
+    let resource = principal.rsplit(':').next().unwrap_or_default();
+    let name = match resource.strip_prefix("assumed-role/") {
+        Some(session) => session.split('/').next(),
+        None => resource.rsplit('/').next(),
+    };
+    let environment = name.and_then(named);
+    principal.starts_with("arn:") && environment.is_some_and(|environment| environment != own)
 }
 
 /// What a label or a tag means.

@@ -56,6 +56,8 @@ pub struct Judge<'a> {
 pub struct Known<'a> {
     /// As it was last known: what a key had counts, so that nobody gets rid of a finding by deleting an alias or a tag.
     pub remembered: Option<&'a KeyRef>,
+    /// Who was seen using it, and when last.
+    pub users: &'a [(String, Timestamp)],
 }
 
 /// Something is to be said against a key.
@@ -92,7 +94,7 @@ impl Judge<'_> {
         rotation::judge(self, inspection, &mut row, &mut findings);
         let understood = access::judge(self, inspection, &mut row, &mut findings);
         usage::judge(self, inspection, &row, &mut findings);
-        environment::judge(inspection, known, &row, &mut findings);
+        environment::judge(self, inspection, known, &row, &mut findings);
         row.judged = report::judged(self, inspection, &row, understood);
         row.findings = findings.0;
         row.findings.sort_by(|a, b| b.severity.cmp(&a.severity).then(a.check.id.cmp(b.check.id)));

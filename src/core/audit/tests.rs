@@ -218,7 +218,7 @@ fn losing_an_alias_or_a_tag_gets_no_key_out_of_a_finding() {
     ] {
         assert_eq!(found(&before, labels), expected);
         let remembered = before.key();
-        let known = Known { remembered: Some(&remembered) };
+        let known = Known { remembered: Some(&remembered), ..Known::default() };
         assert_eq!(names(&judged_knowing(&stripped, labels, known)), expected);
         let mut unread = stripped.clone();
         (unread.aliases, unread.tags) = (Part::Denied, Part::Failed("no answer in time".to_owned()));
@@ -227,7 +227,10 @@ fn losing_an_alias_or_a_tag_gets_no_key_out_of_a_finding() {
     // What now says something else is believed: a key may be given to another environment.
     let remembered = key(&["alias/prod-db"], &[]).key();
     let moved = key(&["alias/dev-db"], &[]);
-    assert_eq!(names(&judged_knowing(&moved, "", Known { remembered: Some(&remembered) })), ["rotation-off medium"]);
+    assert_eq!(
+        names(&judged_knowing(&moved, "", Known { remembered: Some(&remembered), ..Known::default() })),
+        ["rotation-off medium"]
+    );
 }
 
 #[test]
@@ -240,7 +243,7 @@ fn a_part_is_judged_only_with_all_that_it_hangs_on() {
     let by_alias = "[[keys]]\nmatch = { key.aliases = ['alias/payments'] }\nlabels = { rotation = 'required' }";
     assert_eq!(judged(&nameless, by_alias).judged, without(&["aliases", "environment", "rotation"]), "is it required?");
     let remembered = healthy().key();
-    let known = Known { remembered: Some(&remembered) };
+    let known = Known { remembered: Some(&remembered), ..Known::default() };
     assert_eq!(judged_knowing(&nameless, by_alias, known).judged, without(&["aliases", "environment"]), "it is");
     let untagged = with(|inspection| inspection.tags = Part::Failed("no answer in time".to_owned()));
     let by_tag = "[[keys]]\nmatch = { key.tags.team = ['payments'] }\nlabels = { rotation = 'required' }";
@@ -347,6 +350,45 @@ fn environments_meet_by_label_tag_alias_and_principal() {
     assert_eq!(found(&used("arn:aws:iam::111122223333:role/test-runner"), ""), ["environments-mixed medium"]);
     assert_eq!(found(&used("arn:aws:iam::111122223333:role/prod-to-test-copy"), ""), [""; 0], "it names both");
     assert_eq!(environment::named("alias/reproduction"), None);
+}
+
+#[test]
+fn who_used_a_key_of_another_environment_is_found_whatever_the_policy_says() {
+    let named = with(|inspection| inspection.aliases = Part::Known(vec!["alias/prod-db".to_owned()]));
+    let seen = |inspection: &Inspection, users: &[(&str, &str)]| {
+        let users: Vec<_> = users.iter().map(|&(who, at)| (who.to_owned(), time(at))).collect();
+        let row = judged_knowing(inspection, "", Known { users: &users, ..Known::default() });
+        row.findings.into_iter().map(|finding| finding.seen).collect::<Vec<_>>()
+    };
+    let (dev, prod) = ("arn:aws:iam::111122223333:role/dev-runner", "arn:aws:iam::111122223333:role/prod-app");
+    let yesterday = "2026-11-22T00:00:00Z";
+    assert_eq!(seen(&named, &[(prod, yesterday), ("dynamodb.amazonaws.com", yesterday)]), [""; 0]);
+    assert_eq!(
+        seen(&named, &[(prod, yesterday), (dev, yesterday)]),
+        [format!("it belongs to production, and was used by {dev}, last on 2026-11-22")]
+    );
+    assert_eq!(seen(&named, &[(dev, "2026-10-01T00:00:00Z")]), [""; 0], "that is over");
+    // A session names itself; its role does not.
+    let session = |role: &str, name: &str| format!("arn:aws:sts::111122223333:assumed-role/{role}/{name}");
+    assert_eq!(seen(&named, &[(&session("prod-app", "dev-box"), yesterday)]), [""; 0]);
+    assert_eq!(seen(&named, &[(&session("dev-runner", "prod-box"), yesterday)]).len(), 1);
+    let qa = "arn:aws:iam::111122223333:role/qa";
+    let both = with(|inspection| {
+        *inspection = named.clone();
+        inspection.policy =
+            Part::Known(policy(&[ROOT, &allow(qa, r#""kms:Decrypt""#), &allow(dev, r#""kms:Decrypt""#)]));
+    });
+    assert_eq!(
+        seen(&both, &[(dev, yesterday)]),
+        [format!(
+            "it belongs to production, and was used by {dev}, last on 2026-11-22; it may be used or changed by {qa}"
+        )]
+    );
+    let unread = with(|inspection| {
+        *inspection = named.clone();
+        inspection.policy = Part::Denied;
+    });
+    assert_eq!(seen(&unread, &[(dev, yesterday)]).len(), 1);
 }
 
 #[test]

@@ -2,8 +2,8 @@
 //!
 //! Learnt from the stream, key by key: the principals that used it with success, what they opened (the hints that AWS services
 //! put into encryption contexts), and when each was seen last. Bounded in everything: of a key the newest are kept, of all keys
-//! those used last, and what has not been seen for [`KEPT`] is forgotten. It is a hint for people and never decides anything, so
-//! it may be flushed late and may be lost.
+//! those used last, and what has not been seen for [`KEPT`] is forgotten. It is a hint for people and decides nothing
+//! but what a review says of environments that meet at a key, so it may be flushed late and may be lost.
 
 mod card;
 mod sighting;
