@@ -14,6 +14,7 @@ use crate::core::incident::{Situation, State};
 use crate::core::keystate;
 use crate::core::observe::Observation;
 use crate::core::route::labels;
+use crate::keys::Inspect;
 use crate::store::StoreError;
 
 /// Observations decided in one transaction.
@@ -91,9 +92,22 @@ impl Engine {
     /// # Errors
     /// As for [`Engine::decide`]; of several pages, those before are stored. Telling the same again is harmless.
     pub async fn observe(&self, observations: &[Observation]) -> Result<Vec<Decision>, StoreError> {
+        self.observe_asking(observations, None).await
+    }
+
+    /// The same; where somebody will be told of a key that cannot be used, `inspect` is asked what KMS records of its use.
+    ///
+    /// # Errors
+    /// As for [`Engine::observe`].
+    pub async fn observe_asking(
+        &self,
+        observations: &[Observation],
+        inspect: Option<&dyn Inspect>,
+    ) -> Result<Vec<Decision>, StoreError> {
         let mut decisions = vec![];
         for page in observations.chunks(PAGE) {
-            let evaluations = self.evaluate_observations(page).await;
+            let mut evaluations = self.evaluate_observations(page).await;
+            self.fill_in_uses(&mut evaluations, inspect).await;
             if !evaluations.is_empty() {
                 decisions.push(self.decide(&evaluations).await?);
             }
@@ -109,23 +123,13 @@ impl Engine {
             vec![]
         });
         let known: HashMap<&str, &KeyRef> = known.iter().filter_map(|key| Some((key.arn.as_deref()?, key))).collect();
-        let evaluate_one = async |one: &Observation| {
+        let evaluate_one = |one: &Observation| {
             let mut event = one.event();
             let remembered = one.key.arn.as_deref().and_then(|arn| known.get(arn)).copied();
             let marks = enrich(&mut event, None, remembered, |document| labels(&policy.labels, document));
-            let mut evaluation = evaluate(&policy, &Prepared { event, marks, looked_up: None }, self.now());
-            if !evaluation.alerts.is_empty() {
-                let in_use = self.in_use(&one.key, &policy.trust).await;
-                evaluation.in_use = Some(in_use).filter(|in_use| !in_use.is_empty());
-            }
-            evaluation
+            evaluate(&policy, &Prepared { event, marks, looked_up: None }, self.now())
         };
-        let mut evaluations = vec![];
-        for one in page {
-            evaluations.push(evaluate_one(one).await);
-        }
-        evaluations.retain(|evaluation| !evaluation.is_idle());
-        evaluations
+        page.iter().map(evaluate_one).filter(|evaluation| !evaluation.is_idle()).collect()
     }
 
     /// Keys that KMS is to be asked about now, at most so many: their incident moved a settle time ago, or is open and they

@@ -1,12 +1,18 @@
 //! Who uses which key, learnt from the stream: in memory, flushed late. The one thing that may be lost in a crash.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use futures_util::StreamExt as _;
+use tokio::time::Instant;
 
 use super::Engine;
 use crate::base::clock::Timestamp;
 use crate::core::access::{self, Trust};
+use crate::core::decide::{Evaluation, Snapshot, decide};
 use crate::core::event::KeyRef;
 use crate::core::usage::{InUse, Sighting, Usage};
+use crate::keys::{Inspect, RECORDED_AT_ONCE, RECORDED_WITHIN, recorded_use};
 
 /// Keys written at once, so that nobody waits long for the write lock; and read at once.
 const WRITE_PAGE: usize = 200;
@@ -43,6 +49,55 @@ impl Engine {
             Err(error) => tracing::warn!(%error, key.arn = arn, "the policy known of a key could not be read"),
         }
         in_use
+    }
+
+    /// Puts what is known of the use of their keys into those observations of which somebody will be told. KMS is asked about keys that
+    /// cannot be used, a short while for all of them together: no page waits longer, and in a storm the last go without.
+    pub(super) async fn fill_in_uses(&self, evaluations: &mut [Evaluation], inspect: Option<&dyn Inspect>) {
+        let news = self.news(evaluations).await;
+        if news.is_empty() {
+            return;
+        }
+        let until = Instant::now() + RECORDED_WITHIN;
+        let mut asking = vec![];
+        for evaluation in evaluations.iter_mut().filter(|evaluation| news.contains(&evaluation.id.0)) {
+            asking.push(self.fill_in_use(evaluation, inspect, until));
+        }
+        futures_util::stream::iter(asking)
+            .buffer_unordered(RECORDED_AT_ONCE)
+            .for_each(|()| std::future::ready(()))
+            .await;
+    }
+
+    async fn fill_in_use(&self, evaluation: &mut Evaluation, inspect: Option<&dyn Inspect>, until: Instant) {
+        let Some(key) = &evaluation.key else { return };
+        let states = evaluation.states.iter().flat_map(|states| &states.facts);
+        let unusable = states.into_iter().any(|fact| fact.state.is_danger());
+        let policy = self.policy();
+        let recorded = async { recorded_use(inspect.filter(|_| unusable)?, key, until).await };
+        let (mut in_use, recorded) = tokio::join!(self.in_use(key, &policy.trust), recorded);
+        if let Some(recorded) = recorded {
+            in_use.add_recorded(recorded.last_usage.known(), recorded.grants.known());
+        }
+        evaluation.in_use = Some(in_use).filter(|in_use| !in_use.is_empty());
+    }
+
+    /// Which of these observations would be alerts as things stand. Most say what is known: then there is nothing to find out.
+    async fn news(&self, evaluations: &[Evaluation]) -> BTreeSet<String> {
+        if evaluations.iter().all(|evaluation| evaluation.alerts.is_empty()) {
+            return BTreeSet::new();
+        }
+        let known = match self.store.situations(&Evaluation::reads(evaluations).fingerprints).await {
+            Ok(known) => known,
+            Err(error) => {
+                tracing::warn!(%error, "what is open could not be read; what is known of the use of keys is left out");
+                return BTreeSet::new();
+            }
+        };
+        let situations = known.into_iter().map(|situation| (situation.fingerprint.clone(), situation)).collect();
+        let snapshot = Snapshot { situations, ..Snapshot::default() };
+        let decision = decide(&self.policy(), evaluations, &snapshot, self.now());
+        decision.alerts.into_iter().map(|alert| alert.event.id).collect()
     }
 
     /// Reads what was known of the use of keys before the start.

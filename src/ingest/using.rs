@@ -2,29 +2,25 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
-use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use crate::core::access::Trust;
 use crate::core::decide::Prepared;
 use crate::core::event::{Event, KeyRef};
-use crate::core::inspection::{Inspection, Wants};
+use crate::core::inspection::Inspection;
 use crate::core::keystate;
 use crate::core::usage::{self, InUse, Sighting};
 use crate::engine::Engine;
-use crate::keys::{Inspect, Scope};
+use crate::keys::{Inspect, RECORDED_AT_ONCE, RECORDED_WITHIN, recorded_use};
 
 /// Messages a second that are looked at in full; of a flood, a part says as much. It bounds what learning costs.
 const LOOKED_AT: u32 = 500;
 
-/// How long a page waits for what KMS says of a key's use. Its quota for that is 5 a second.
-const WITHIN: Duration = Duration::from_secs(2);
-/// Keys that KMS is asked about at once; in a storm the others go without.
-const ASKED_MAX: usize = 4;
-
 pub(super) struct Using {
     inspect: Option<Arc<dyn Inspect>>,
+    /// In a storm, who finds it taken goes without.
     asked: Semaphore,
     second: AtomicI64,
     looked_at: AtomicU32,
@@ -32,7 +28,12 @@ pub(super) struct Using {
 
 impl Using {
     pub(super) fn new(inspect: Option<Arc<dyn Inspect>>) -> Self {
-        Self { inspect, asked: Semaphore::new(ASKED_MAX), second: AtomicI64::new(0), looked_at: AtomicU32::new(0) }
+        Self {
+            inspect,
+            asked: Semaphore::new(RECORDED_AT_ONCE),
+            second: AtomicI64::new(0),
+            looked_at: AtomicU32::new(0),
+        }
     }
 
     /// Learns from a message that no rule has anything to do with.
@@ -69,11 +70,8 @@ impl Using {
 
     async fn recorded(&self, key: &KeyRef) -> Option<Inspection> {
         let inspect = self.inspect.as_ref()?;
-        let (arn, region) = (key.arn.as_deref()?, key.region.clone()?);
         let _permit = self.asked.try_acquire().ok()?;
-        let scope = Scope { account: key.account.clone(), region };
-        let wants = Wants { last_usage: true, grants: true, ..Wants::NOTHING };
-        tokio::time::timeout(WITHIN, inspect.look(&scope, arn, wants)).await.ok()
+        recorded_use(inspect.as_ref(), key, Instant::now() + RECORDED_WITHIN).await
     }
 }
 

@@ -8,6 +8,7 @@
 //! | `kms` | the reads of a lookup |
 //! | `clients` | a client per region and role |
 //! | `inspect` | everything KMS says of a key, below its quotas |
+//! | `recorded` | what KMS records of the use of a key that cannot be used any more |
 //! | `canary` | the `[canaries.<name>]` tables, and the calls that must come back |
 
 mod canary;
@@ -16,6 +17,7 @@ mod config;
 mod inspect;
 mod kms;
 mod lookups;
+mod recorded;
 mod sweep;
 
 #[cfg(test)]
@@ -33,6 +35,7 @@ pub use canary::{CanaryCaller, CanaryCalls, CanaryConfig};
 pub use config::Config;
 pub use inspect::Inspector;
 pub use lookups::Lookups;
+pub use recorded::{RECORDED_AT_ONCE, RECORDED_WITHIN, recorded_use};
 pub use sweep::SweepConfig;
 
 /// Tells what is known of a key. Never fails and never takes longer than its deadline: an answer that cannot be had says so.

@@ -154,7 +154,7 @@ impl Round {
                     self.theirs.insert(inspection.arn.clone());
                 }
             }
-            tell(engine, some, &seen, review).await?;
+            tell(engine, inspect, some, &seen, review).await?;
         }
         Ok(())
     }
@@ -171,7 +171,13 @@ fn name(inspection: &mut Inspection, aliases: &Aliases) {
 }
 
 /// Tells the engine, and remembers who was asked about for the first time.
-async fn tell(engine: &Engine, arns: &[String], seen: &[Inspection], review: bool) -> Result<(), Broken> {
+async fn tell(
+    engine: &Engine,
+    inspect: &dyn Inspect,
+    arns: &[String],
+    seen: &[Inspection],
+    review: bool,
+) -> Result<(), Broken> {
     let store = |error: crate::store::StoreError| Broken(format!("the store: {error}"));
     let remembered = engine.store().recall_keys(arns).await.map_err(store)?;
     let remembered: HashMap<&str, &KeyRef> =
@@ -194,7 +200,7 @@ async fn tell(engine: &Engine, arns: &[String], seen: &[Inspection], review: boo
         fresh.extend(after.filter(|after| Some(after) != before && !inspection.is_gone()));
         observations.push(observation);
     }
-    engine.observe(&observations).await.map_err(store)?;
+    engine.observe_asking(&observations, Some(inspect)).await.map_err(store)?;
     // Only now: if the daemon dies in between, they are new once more.
     if !fresh.is_empty() {
         engine.store().remember_keys(engine.now(), &fresh).await.map_err(store)?;

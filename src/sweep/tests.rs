@@ -8,10 +8,10 @@ use super::*;
 use crate::base::clock::{Clock as _, ManualClock};
 use crate::config;
 use crate::core::incident::{Incident, State};
-use crate::core::inspection::{Details, Inspection, Part, Rotation, Wants};
+use crate::core::inspection::{Details, Grants, Inspection, KeyGrant, LastUsage, Part, Rotation, Wants};
 use crate::core::usage::Sighting;
 use crate::engine::Nobody;
-use crate::keys::{Page, Refusal};
+use crate::keys::{Page, RECORDED_WITHIN, Refusal};
 use crate::store::{self, IncidentFilter};
 
 /// A KMS whose keys tests change.
@@ -24,6 +24,8 @@ struct FakeKms {
     /// The page that is not told, once.
     breaks_at: Mutex<Option<usize>>,
     asked: Mutex<Vec<String>>,
+    /// What it records of the use of keys, it does not say.
+    silent: Mutex<bool>,
 }
 
 impl FakeKms {
@@ -79,6 +81,14 @@ impl Inspect for FakeKms {
         self.asked.lock().unwrap().push(arn.to_owned());
         let mut seen = Inspection::of(arn, now_of(self));
         seen.details = self.keys().get(arn).cloned().map_or(Part::NotFound, Part::Known);
+        if wants.last_usage {
+            if *self.silent.lock().unwrap() {
+                std::future::pending::<()>().await;
+            }
+            let since = Some("2026-04-01T00:00:00Z".parse().unwrap());
+            seen.last_usage = Part::Known(LastUsage { tracked_from: since, ..LastUsage::default() });
+            seen.grants = Part::Known(Grants { all: vec![KeyGrant::default(); 3], more: false });
+        }
         if wants.rotation {
             seen.rotation = self.rotation.lock().unwrap().clone().map_or(Part::Denied, Part::Known);
         }
@@ -320,6 +330,31 @@ async fn a_review_knows_who_used_the_key() {
     assert!(open.len() == 1 && open[0].rules.contains("kms.environments-mixed"), "{open:?}");
     let said = open[0].voice.meaning.as_deref().unwrap();
     assert!(said.contains("was used by arn:aws:iam::111122223333:role/dev-runner, last on 2026-11-23"), "{said}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_found_comes_with_what_kms_records_of_its_use() {
+    let mut scene = Scene::new("").await;
+    (0..4).for_each(|number| scene.kms.set(number, "Enabled"));
+    scene.sweep().await;
+    scene.kms.asked();
+    scene.kms.set(0, "Disabled");
+    scene.sweep().await;
+    let in_use = scene.open().await[0].in_use.clone().unwrap();
+    assert_eq!((in_use.grants, in_use.last_recorded.unwrap().tracked_from.is_some()), (Some(3), true));
+    let about = |asked: Vec<String>, number| asked.into_iter().filter(|one| *one == arn(number)).count();
+    assert_eq!(about(scene.kms.asked(), 0), 2);
+    scene.sweep().await;
+    assert_eq!(about(scene.kms.asked(), 0), 1, "once: it is no news any more");
+    // However many there are, and even if KMS keeps silent, people hear of it.
+    *scene.kms.silent.lock().unwrap() = true;
+    (4..60).for_each(|number| scene.kms.set(number, "PendingDeletion"));
+    (1..4).for_each(|number| scene.kms.set(number, "Disabled"));
+    let begun = tokio::time::Instant::now();
+    scene.sweep().await;
+    assert_eq!(scene.open().await.len(), 60);
+    // Two keys a page here, and 30 pages of them.
+    assert!(begun.elapsed() <= 30 * RECORDED_WITHIN + Duration::from_secs(1), "{:?}", begun.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

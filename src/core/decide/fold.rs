@@ -599,8 +599,11 @@ fn merge(incident: &mut Incident, candidate: &Candidate, evaluation: &Evaluation
             incident.marks.insert("a text of the rule could not be printed".to_owned());
         }
     }
-    if evaluation.in_use.is_some() && (newest || incident.in_use.is_none()) {
-        incident.in_use.clone_from(&evaluation.in_use);
+    if let Some(mut in_use) = evaluation.in_use.clone().filter(|_| newest || incident.in_use.is_none()) {
+        if let Some(before) = &incident.in_use {
+            in_use.keep_recorded(before);
+        }
+        incident.in_use = Some(in_use);
     }
     incident.key = join_keys(incident.key.take(), evaluation.key.clone(), newest);
     merged

@@ -86,6 +86,16 @@ impl InUse {
         self.more_grants = grants.is_some_and(|grants| grants.more);
     }
 
+    /// Keeps what KMS said of the same key before, where it was not asked, or did not answer, this time.
+    pub fn keep_recorded(&mut self, before: &Self) {
+        if self.last_recorded.is_none() {
+            self.last_recorded.clone_from(&before.last_recorded);
+        }
+        if self.grants.is_none() {
+            (self.grants, self.more_grants) = (before.grants, before.more_grants);
+        }
+    }
+
     /// Adds whom the policy known of the key lets use it.
     pub fn add_policy(&mut self, can_use: &[String]) {
         self.may_use = Names::of(can_use.iter().map(String::as_str));
