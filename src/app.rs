@@ -80,7 +80,9 @@ pub struct Parts {
 /// When a part cannot be built, or a loop ends by itself. Other trouble after the start never ends the daemon.
 pub async fn run(loaded: Loaded, parts: Parts) -> Result<(), StartError> {
     let Parts { clock, telemetry, stop, reload, source, access, sink_access, banner } = parts;
-    let Loaded { config, policy, .. } = loaded;
+    let Loaded { config, policy, suites, .. } = loaded;
+    // The tests that rules carry are larger than the rules, and would stay as long as we run.
+    drop(suites);
     let health = Arc::new(Health::new());
 
     let _alone = store::hold(&config.store)?;

@@ -108,21 +108,18 @@ pub(super) fn of_files(names: &[PathBuf], scrutiny: Scrutiny) -> Gathered {
 type Configured<'c> = (&'c [RuleSpec], &'c RulesConfig, &'c Document<'c>);
 
 fn gather(mut gathered: Gathered, texts: &[Text], configured: Option<Configured<'_>>, scrutiny: Scrutiny) -> Gathered {
-    let mut documents = Vec::new();
+    let mut book = Book::new(configured.map(|(_, settings, _)| settings), scrutiny);
+    // One file at a time: read, they are many times as large as what is kept of them.
     for Text { name, text } in texts {
         match Document::parse(name, text) {
             Ok(mut document) => {
                 let (file, problems) = document.read::<RuleFile>();
                 gathered.diagnostics.extend(document.diagnostics(problems));
-                documents.push((document, file.map(|file| file.rule).unwrap_or_default()));
+                for spec in file.map(|file| file.rule).unwrap_or_default() {
+                    book.add(&spec, &document, &mut gathered);
+                }
             }
             Err(diagnostics) => gathered.diagnostics.extend(diagnostics),
-        }
-    }
-    let mut book = Book::new(configured.map(|(_, settings, _)| settings), scrutiny);
-    for (document, specs) in &documents {
-        for spec in specs {
-            book.add(spec, document, &mut gathered);
         }
     }
     if let Some((own, settings, document)) = configured {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -71,19 +72,32 @@ async fn run(settler: Arc<Settler>, mut batches: mpsc::Receiver<Vec<Weighty>>) {
         }
         // Where a message waits for its deliveries, it must not wait for those of others.
         if settler.is_durable() {
+            // A timer that has run out still takes a millisecond or two: whoever need not wait must not ask one.
             let busy = decided.is_some_and(|at| at.elapsed() < BUSY);
-            let until = Instant::now() + if busy { GATHER } else { Duration::ZERO };
+            let until = busy.then(|| Instant::now() + GATHER);
             while open && waiting.len() < MESSAGES_MAX {
-                match tokio::time::timeout_at(until, batches.recv()).await {
-                    Ok(Some(batch)) => waiting.extend(batch),
-                    Ok(None) => open = false,
-                    Err(_) => break,
+                match next(&mut batches, until).await {
+                    Ok(batch) => waiting.extend(batch),
+                    Err(TryRecvError::Disconnected) => open = false,
+                    Err(TryRecvError::Empty) => break,
                 }
             }
         }
         let now = std::mem::take(&mut waiting);
         open &= decide(&settler, now, &mut batches, &mut waiting).await;
         decided = Some(Instant::now());
+    }
+}
+
+/// The next batch: what is there already, or what comes `until` then.
+async fn next(
+    batches: &mut mpsc::Receiver<Vec<Weighty>>,
+    until: Option<Instant>,
+) -> Result<Vec<Weighty>, TryRecvError> {
+    let Some(until) = until else { return batches.try_recv() };
+    match tokio::time::timeout_at(until, batches.recv()).await {
+        Ok(batch) => batch.ok_or(TryRecvError::Disconnected),
+        Err(_) => Err(TryRecvError::Empty),
     }
 }
 
