@@ -1,7 +1,8 @@
 //! Counting down to a date that an event names: when the key is destroyed, when its material expires.
 //!
 //! A rule with `countdown` remembers the newest statement of its date, in event time, and is an alert when a mark before
-//! the date passes, and again at each further one. A clearance newer than the statement ends it.
+//! the date passes, and again at each further one. A clearance newer than the statement ends it. Of a key with several imported
+//! materials each has a date of its own: there is a statement for each, and one of the key as a whole; the earliest date counts.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -40,6 +41,19 @@ impl Marks {
     }
 }
 
+/// The name under which a situation keeps what a rule counts down to: of the key as a whole, or of one of its materials.
+pub fn name(rule: &str, material: Option<&str>) -> String {
+    material.map_or_else(|| rule.to_owned(), |material| format!("{rule}#{material}"))
+}
+
+/// The rule of such a name, and the material.
+pub fn parts(name: &str) -> (&str, Option<&str>) {
+    name.split_once('#').map_or((name, None), |(rule, material)| (rule, Some(material)))
+}
+
+/// Materials of a key that one rule counts down to.
+pub const MATERIALS_MAX: usize = 32;
+
 /// What a rule counts down to in one group.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Countdown {
@@ -47,6 +61,12 @@ pub struct Countdown {
     pub at: Timestamp,
     pub id: EventId,
     pub date: Timestamp,
+    /// KMS said it, of the key as a whole: the earliest date of all materials, as of this moment.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub settled: Option<Timestamp>,
+    /// A mark before this date was an alert.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub alerted: bool,
     /// The last mark that was told, or that had passed already when the event named the date.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub told: Option<SignedDuration>,
@@ -63,6 +83,15 @@ impl Countdown {
         cleared.is_none_or(|clear| clear <= self.at)
     }
 
+    /// Whether what is said of the key as a whole leaves standing what was said of one material: KMS names the earliest date, so
+    /// a later one may well be right; an event that names no material is of the time when a key had one.
+    pub fn leaves(&self, one: &Self) -> bool {
+        match self.settled {
+            Some(settled) => one.at >= settled || one.date >= self.date,
+            None => one.at >= self.at,
+        }
+    }
+
     /// The mark to tell now, if one has passed since the last: one for all that passed meanwhile. It counts as told.
     pub fn ripe(&mut self, marks: &Marks, now: Timestamp) -> Option<SignedDuration> {
         if self.date <= now {
@@ -73,6 +102,7 @@ impl Countdown {
             return None;
         }
         self.told = Some(passed);
+        self.alerted = true;
         Some(passed)
     }
 }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::countdown::{Countdown, Deadline};
+use super::countdown::{self, Countdown, Deadline};
 use super::event::KeyRef;
 use super::hold::Held;
 use super::keystate::{KeyRecord, MATERIALS_MAX};
@@ -39,7 +39,7 @@ pub struct Situation {
     /// By rule id: what rules that look at several events together remember of them.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub windows: BTreeMap<String, WindowState>,
-    /// By rule id: what rules with `countdown` count down to.
+    /// What rules with `countdown` count down to, by rule id, or by the [name](countdown::name) of a rule and a key material.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub countdowns: BTreeMap<String, Countdown>,
     /// What is known of the state of the key, where incidents move with it.
@@ -87,19 +87,22 @@ impl Situation {
 
     /// The conditions whose danger still stands, by rule.
     pub fn standing(&self, now: Timestamp) -> impl Iterator<Item = (&String, &Condition)> {
-        self.conditions.iter().filter(move |(rule, condition)| condition.active(self.cleared(rule), now))
+        self.conditions.iter().filter(move |(rule, condition)| condition.active(self.cleared(rule, now), now))
     }
 
     /// The newest clearance of a rule's danger that counts.
-    pub fn cleared(&self, rule: &str) -> Option<Timestamp> {
+    pub fn cleared(&self, rule: &str, now: Timestamp) -> Option<Timestamp> {
         let condition = self.conditions.get(rule)?;
-        let of_one = condition.materials.values().copied().max().filter(|_| !self.keeps_up());
+        let of_one = condition.cleared_of_one().filter(|_| !self.keeps_up(rule, now));
         condition.last_clear.max(of_one)
     }
 
-    /// Whether a key material keeps a danger up, whatever is said of another: the key needs all of them.
-    fn keeps_up(&self) -> bool {
+    /// Whether a key material keeps a danger up, whatever is said of another: it is lost, and the key needs all of them; or it
+    /// expires, and people were told, or are to be told now.
+    fn keeps_up(&self, rule: &str, now: Timestamp) -> bool {
+        let told = |countdown: &Countdown| countdown.alerted || countdown.due.is_some_and(|due| due <= now);
         self.record.as_ref().is_some_and(KeyRecord::lacks_material)
+            || self.standing_countdowns().any(|(of, known)| of == rule && known.date > now && told(known))
     }
 
     /// When the last of the dangers ended; `None` while one stands or none ever was.
@@ -107,7 +110,7 @@ impl Situation {
         if self.active(now) {
             return None;
         }
-        let ends = self.conditions.iter().filter_map(|(rule, known)| known.cleared_at(self.cleared(rule), now));
+        let ends = self.conditions.iter().filter_map(|(rule, known)| known.cleared_at(self.cleared(rule, now), now));
         ends.max()
     }
 
@@ -120,16 +123,44 @@ impl Situation {
     }
 
     /// The countdowns that nothing has ended, by rule.
-    pub fn standing_countdowns(&self) -> impl Iterator<Item = (&String, &Countdown)> {
-        self.countdowns.iter().filter(|(rule, countdown)| {
-            countdown.stands(self.conditions.get(*rule).and_then(|condition| condition.last_clear))
-        })
+    pub fn standing_countdowns(&self) -> impl Iterator<Item = (&str, &Countdown)> {
+        let standing = self.countdowns.iter().filter(|(name, countdown)| self.counts(name, countdown));
+        standing.map(|(name, countdown)| (countdown::parts(name).0, countdown))
+    }
+
+    /// Of what a rule counts down to, the name of the earliest date after `now`.
+    pub fn nearest(&self, rule: &str, now: Timestamp) -> Option<&str> {
+        let of_rule = |name: &str| countdown::parts(name).0 == rule;
+        let ahead = self.countdowns.iter().filter(|(name, known)| of_rule(name) && known.date > now);
+        let standing = ahead.filter(|(name, known)| self.counts(name, known));
+        standing.min_by_key(|(name, known)| (known.date, *name)).map(|(name, _)| name.as_str())
+    }
+
+    /// Whether nothing has ended a countdown, and nothing newer was said of the date.
+    pub fn counts(&self, name: &str, countdown: &Countdown) -> bool {
+        let (rule, material) = countdown::parts(name);
+        let condition = self.conditions.get(rule);
+        if !countdown.stands(condition.and_then(|condition| condition.last_clear)) {
+            return false;
+        }
+        if let Some(material) = material {
+            let cleared = condition.and_then(|condition| condition.materials.get(material).copied());
+            let whole = self.countdowns.get(rule);
+            return countdown.stands(cleared) && whole.is_none_or(|whole| whole.leaves(countdown));
+        }
+        // Whose date KMS named is not known, so what is said of one material does not end it: KMS will say another.
+        let of_one = |other: &String| matches!(countdown::parts(other), (of, Some(_)) if of == rule);
+        let newest = self.countdowns.iter().filter(|(other, _)| of_one(other)).map(|(_, one)| one.at).max();
+        let cleared = condition.and_then(Condition::cleared_of_one);
+        countdown.settled.is_some() || countdown.stands(newest.max(cleared))
     }
 
     fn incident_due(&self) -> Option<Timestamp> {
         let incident = self.incident.as_ref().filter(|incident| incident.state != State::Resolved)?;
         let stands = |(rule, known): &(&String, &Condition)| {
-            known.last_danger.is_some_and(|danger| self.cleared(rule).is_none_or(|clear| clear <= danger))
+            // A date that is still ahead keeps its danger up, and is a timer of its own.
+            let cleared = self.cleared(rule, Timestamp::MIN);
+            known.last_danger.is_some_and(|danger| cleared.is_none_or(|clear| clear <= danger))
         };
         let mut standing = self.conditions.iter().filter(stands).map(|(_, known)| known.ends_at());
         // The last danger to end ends the incident; one that has no end of its own keeps it open.
@@ -175,8 +206,12 @@ impl Condition {
 
     /// The newest thing heard of it.
     pub fn newest(&self) -> Option<Timestamp> {
-        let of_one = self.materials.values().copied().max();
-        self.last_danger.max(self.last_clear).max(of_one)
+        self.last_danger.max(self.last_clear).max(self.cleared_of_one())
+    }
+
+    /// The newest clearance that speaks of one key material only.
+    fn cleared_of_one(&self) -> Option<Timestamp> {
+        self.materials.values().copied().max()
     }
 
     /// A danger is past, as far as this material goes, or altogether.

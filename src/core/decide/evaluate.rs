@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::{Policy, ReadSet};
+use crate::core::decode::valid_to;
 use crate::core::event::{Event, EventId, FactKind, Family, KeyRef};
 use crate::core::incident::Fingerprint;
 use crate::core::keystate::{self, Fact, KeyState, Witness};
@@ -105,6 +106,8 @@ pub struct Candidate {
     pub value: Option<String>,
     /// The date that its rule counts down to.
     pub date: Option<Timestamp>,
+    /// The key material that the event is about, where it names one, and the date that the event itself says of it.
+    pub material: Option<(String, Option<Timestamp>)>,
     /// When it became an alert, where that is not the event's time.
     pub at: Option<Timestamp>,
 }
@@ -134,7 +137,7 @@ impl Candidate {
     pub(super) fn plain(rule: Arc<Rule>, fingerprint: Fingerprint) -> Self {
         let severity = rule.severity;
         let texts = Texts::default();
-        Self { rule, fingerprint, severity, watching: vec![], texts, value: None, date: None, at: None }
+        Self { rule, fingerprint, severity, watching: vec![], texts, value: None, date: None, material: None, at: None }
     }
 
     fn of(rule: &Arc<Rule>, document: &Value, fingerprint: Fingerprint) -> Self {
@@ -239,7 +242,13 @@ pub fn evaluate(policy: &Policy, prepared: &Prepared, now: Timestamp) -> Evaluat
             if let Some(clear) = recovered(policy, rule, prepared) {
                 clears.extend(rule.families().map(|family| clear(fingerprint(family, &rule.group_by, document))));
             }
-            alerts.push(Candidate::of(rule, document, print));
+            let mut candidate = Candidate::of(rule, document, print);
+            candidate.material = material.clone().map(|id| {
+                // The document may hold what a look-up said, of the key as a whole.
+                let looked_up = rule.countdown.as_deref() == Some("key.valid_to");
+                (id, if looked_up { valid_to(document) } else { candidate.date })
+            });
+            alerts.push(candidate);
         }
         for (step, pattern) in rule.window.iter().flat_map(Window::steps) {
             if pattern.matches(document) {

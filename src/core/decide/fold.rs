@@ -397,6 +397,8 @@ impl<'a> Desk<'a> {
         if applies {
             condition.clear(clear.material.as_deref(), clear.at);
         }
+        // Another material's date may be the nearest now.
+        self.schedule(&mut situation);
         let (active, cleared_at) = (situation.active(self.now), situation.cleared_at(self.now));
         if let Some(mut incident) = situation.incident.take() {
             self.refresh(&situation, &mut incident);

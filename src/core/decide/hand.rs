@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::fold::Desk;
 use super::notify::Telling;
 use super::{Decision, Policy, Snapshot};
+use crate::core::countdown;
 use crate::core::incident::{State, Taken};
 use crate::core::notification::{Kind, Reason};
 
@@ -46,8 +47,8 @@ pub fn by_hand(policy: &Policy, snapshot: &Snapshot, command: &Command, now: Tim
                 desk.tell(&mut incident, Telling::told(Kind::Update, Reason::AcknowledgedByHand));
             }
             Action::Resolve => {
-                for rule in situation.countdowns.keys().cloned() {
-                    situation.conditions.entry(rule).or_default();
+                for name in situation.countdowns.keys() {
+                    situation.conditions.entry(countdown::parts(name).0.to_owned()).or_default();
                 }
                 for condition in situation.conditions.values_mut() {
                     condition.last_clear = condition.last_clear.max(Some(now));

@@ -135,8 +135,8 @@ impl Desk<'_> {
             return false;
         };
         let condition = situation.conditions.get(&clear.rule);
-        let counts = situation.standing_countdowns().any(|(rule, _)| *rule == clear.rule);
-        let cleared = situation.cleared(&clear.rule);
+        let counts = situation.standing_countdowns().any(|(rule, _)| rule == clear.rule);
+        let cleared = situation.cleared(&clear.rule, self.now);
         counts || condition.is_some_and(|known| known.last_danger.is_some() && cleared <= known.last_danger)
     }
 

@@ -271,6 +271,13 @@ fn describe(
     }
 }
 
+/// When the material that is imported expires.
+pub(super) fn valid_to(request: &Object, response: &Object) -> Option<Timestamp> {
+    let ends = text(request, "expirationModel") != Some("KEY_MATERIAL_DOES_NOT_EXPIRE");
+    let said = text(request, "validTo").or_else(|| text(response, "validTo"));
+    said.filter(|_| ends).and_then(event_date)
+}
+
 /// Adds the dates that a success names: when the key will be destroyed, and when its imported material expires.
 pub(super) fn dates(key: &mut KeyRef, name: &str, detail: &Object, time: Timestamp) {
     let nothing = Object::new();
@@ -284,10 +291,7 @@ pub(super) fn dates(key: &mut KeyRef, name: &str, detail: &Object, time: Timesta
             let by_window = || time.checked_add(SignedDuration::from_hours(24 * days)).ok();
             key.deletion_date = text(response, "deletionDate").and_then(event_date).or_else(by_window);
         }
-        "ImportKeyMaterial" if text(request, "expirationModel") != Some("KEY_MATERIAL_DOES_NOT_EXPIRE") => {
-            let said = text(request, "validTo").or_else(|| text(response, "validTo"));
-            key.valid_to = said.and_then(event_date);
-        }
+        "ImportKeyMaterial" => key.valid_to = valid_to(request, response),
         _ => {}
     }
 }

@@ -21,7 +21,9 @@ mod wrapper;
 #[cfg(test)]
 mod tests;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::event::Event;
 use super::peek::{Paths, Peek};
@@ -30,6 +32,14 @@ pub(crate) use denial::{denied_by, is_denial};
 pub use envelope::DERIVED;
 pub use peek::PEEKED;
 pub use scan::{Brief, Glance, Scan, scan};
+
+/// When the key material that an event imports expires, as the event itself says it.
+pub fn valid_to(document: &Value) -> Option<Timestamp> {
+    let detail = document.get("detail")?.as_object()?;
+    let nothing = read::Object::new();
+    let part = |name| read::object(detail, name).unwrap_or(&nothing);
+    key::valid_to(part("requestParameters"), part("responseElements"))
+}
 
 /// What came out of one body. A message may be deleted only if `rejected` is empty.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -102,7 +102,9 @@ fn parts(world: &World, decision: &Decision, evaluation: &Evaluation) -> BTreeMa
 
 fn window(world: &World, rule: &Rule, fingerprint: &Fingerprint) -> Option<String> {
     if rule.countdown.is_some() {
-        let countdown = world.situation(fingerprint).and_then(|situation| situation.countdowns.get(&rule.id));
+        let countdown = world
+            .situation(fingerprint)
+            .and_then(|situation| situation.countdowns.get(situation.nearest(&rule.id, Timestamp::MIN)?));
         return Some(match countdown.and_then(|countdown| Some((countdown.date, countdown.due?))) {
             Some((date, due)) => format!("The rule counts down to {date}. The next mark passes at {due}."),
             None => "The rule counts down to a date, and there is no mark before it left to pass.".to_owned(),

@@ -48,6 +48,8 @@ pub(super) async fn what_is_known_of_keys_and_dates_is_kept(store: &Shared) {
         at: at(10),
         id: EventId("e1".into()),
         date: at(90_000),
+        settled: None,
+        alerted: false,
         told: Some(SignedDuration::from_hours(24)),
         due: Some(at(40)),
         waiting: Box::new(waiting),
