@@ -14,13 +14,16 @@ use crate::engine::Nobody;
 use crate::keys::{Page, RECORDED_WITHIN, Refusal};
 use crate::store::{self, IncidentFilter};
 
+/// Aliases by the id of their key.
+type Names = HashMap<String, Vec<String>>;
+
 /// A KMS whose keys tests change.
 #[derive(Default)]
 struct FakeKms {
     keys: Mutex<BTreeMap<String, Details>>,
     rotation: Mutex<Option<Rotation>>,
     /// The aliases instead of `alias/prod-db` of the first key.
-    aliases: Mutex<Option<Part<HashMap<String, Vec<String>>>>>,
+    aliases: Mutex<Option<Part<Names>>>,
     /// The page that is not told, once.
     breaks_at: Mutex<Option<usize>>,
     asked: Mutex<Vec<String>>,
@@ -72,7 +75,7 @@ impl Inspect for FakeKms {
         Part::Known(Page { keys, next: (from + 2 < all.len()).then(|| (from + 2).to_string()) })
     }
 
-    async fn aliases(&self, _: &Scope) -> Part<HashMap<String, Vec<String>>> {
+    async fn aliases(&self, _: &Scope) -> Part<Names> {
         let usual = || Part::Known(HashMap::from([(id(0), vec!["alias/prod-db".to_owned()])]));
         self.aliases.lock().unwrap().clone().unwrap_or_else(usual)
     }
