@@ -82,12 +82,12 @@ impl Inspector {
         self.0.clients.place(&scope.region, scope.account.as_deref())
     }
 
-    /// One call, repeated while that makes sense.
-    async fn call<T, R>(&self, place: &Place, call: Call, send: impl Fn(Client) -> R) -> Part<T>
+    /// One call, repeated while that makes sense. `key` is the ARN of the key that it is about.
+    async fn call<T, R>(&self, place: &Place, call: Call, key: Option<&str>, send: impl Fn(Client) -> R) -> Part<T>
     where
         R: Future<Output = Result<T, Failure>>,
     {
-        if let Some(refused) = self.0.refusals.standing(place, call, Instant::now()) {
+        if let Some(refused) = self.0.refusals.standing(place, call, key, Instant::now()) {
             return refused.part();
         }
         let mut tries = 0;
@@ -102,7 +102,7 @@ impl Inspector {
             let failure = match answer {
                 Ok(answer) => {
                     self.0.pace.went_well(place, call);
-                    self.0.refusals.forget(place, call);
+                    self.0.refusals.allowed(place, call, key, Instant::now());
                     return Part::Known(answer);
                 }
                 Err(failure) => failure,
@@ -123,16 +123,16 @@ impl Inspector {
                 FailureClass::AccessDenied | FailureClass::Other => false,
             };
             if !more {
-                return self.ended(place, call, failure);
+                return self.ended(place, call, key, failure);
             }
         }
     }
 
     /// What a failure means for the part that was asked for.
-    fn ended<T>(&self, place: &Place, call: Call, failure: Failure) -> Part<T> {
+    fn ended<T>(&self, place: &Place, call: Call, key: Option<&str>, failure: Failure) -> Part<T> {
         match (failure.class, failure.code.as_deref()) {
             (FailureClass::AccessDenied, _) => {
-                self.0.refusals.denied(place, call, &failure.detail, Instant::now());
+                self.0.refusals.denied(place, call, key, &failure.detail, Instant::now());
                 Part::Denied
             }
             (_, Some("NotFoundException")) => Part::NotFound,
@@ -151,6 +151,7 @@ impl Inspector {
         &self,
         place: &Place,
         call: Call,
+        key: Option<&str>,
         most: usize,
         send: impl Fn(Client, Option<String>) -> R,
     ) -> Part<(Vec<T>, bool)>
@@ -160,7 +161,7 @@ impl Inspector {
         let mut all = vec![];
         let mut marker: Option<String> = None;
         for _ in 0..most {
-            match self.call(place, call, |client| send(client, marker.clone())).await {
+            match self.call(place, call, key, |client| send(client, marker.clone())).await {
                 Part::Known((page, next)) => {
                     all.extend(page);
                     marker = next;
@@ -179,7 +180,7 @@ impl Inspector {
 impl Inspect for Inspector {
     async fn list(&self, scope: &Scope, marker: Option<&str>) -> Part<Page> {
         let place = self.place(scope);
-        self.call(&place, Call::ListKeys, |client| async move {
+        self.call(&place, Call::ListKeys, None, |client| async move {
             let request = client.list_keys().limit(KEYS_OF_A_PAGE).set_marker(marker.map(str::to_owned));
             let answer = request.send().await.map_err(failure)?;
             let next = answer.next_marker.filter(|_| answer.truncated);
@@ -191,7 +192,7 @@ impl Inspect for Inspector {
 
     async fn aliases(&self, scope: &Scope) -> Part<HashMap<String, Vec<String>>> {
         let place = self.place(scope);
-        let pages = self.pages(&place, Call::ListAliases, ALIAS_PAGES_MAX, |client, marker| async move {
+        let pages = self.pages(&place, Call::ListAliases, None, ALIAS_PAGES_MAX, |client, marker| async move {
             let answer = client.list_aliases().limit(100).set_marker(marker).send().await.map_err(failure)?;
             Ok((answer.aliases.unwrap_or_default(), answer.next_marker.filter(|_| answer.truncated)))
         });
@@ -218,7 +219,8 @@ impl Inspect for Inspector {
         let Ok(_turn) = self.0.keys.acquire().await else { return seen };
         let place = self.place(scope);
         let key = arn.as_str();
-        let described = self.call(&place, Call::DescribeKey, |client| async move { describe_key(&client, key).await });
+        let described =
+            self.call(&place, Call::DescribeKey, Some(key), |client| async move { describe_key(&client, key).await });
         seen.details = described.await.map(read::details);
         let details = seen.details.known();
         let passed_over = details.is_some_and(|details| details.is_managed_by_aws() && !wants.managed_by_aws);
@@ -255,7 +257,7 @@ impl Inspector {
     }
 
     async fn aliases_of(&self, place: &Place, key: &str) -> Part<Vec<String>> {
-        let pages = self.pages(place, Call::ListAliases, PAGES_MAX, |client, marker| async move {
+        let pages = self.pages(place, Call::ListAliases, None, PAGES_MAX, |client, marker| async move {
             let answer = client.list_aliases().key_id(key).set_marker(marker).send().await.map_err(failure)?;
             let names = answer.aliases.unwrap_or_default().into_iter().filter_map(|alias| alias.alias_name);
             Ok((names.collect(), answer.next_marker.filter(|_| answer.truncated)))
@@ -267,7 +269,7 @@ impl Inspector {
     }
 
     async fn tags(&self, place: &Place, key: &str) -> Part<BTreeMap<String, String>> {
-        let pages = self.pages(place, Call::ListResourceTags, PAGES_MAX, |client, marker| async move {
+        let pages = self.pages(place, Call::ListResourceTags, Some(key), PAGES_MAX, |client, marker| async move {
             let answer = client.list_resource_tags().key_id(key).set_marker(marker).send().await.map_err(failure)?;
             let tags = answer.tags.unwrap_or_default().into_iter().map(|tag| (tag.tag_key, tag.tag_value));
             Ok((tags.collect(), answer.next_marker.filter(|_| answer.truncated)))
@@ -276,7 +278,7 @@ impl Inspector {
     }
 
     async fn rotation(&self, place: &Place, key: &str) -> Part<Rotation> {
-        self.call(place, Call::GetKeyRotationStatus, |client| async move {
+        self.call(place, Call::GetKeyRotationStatus, Some(key), |client| async move {
             client
                 .get_key_rotation_status()
                 .key_id(key)
@@ -289,7 +291,7 @@ impl Inspector {
     }
 
     async fn rotations(&self, place: &Place, key: &str) -> Part<Vec<Material>> {
-        let pages = self.pages(place, Call::ListKeyRotations, PAGES_MAX, |client, marker| async move {
+        let pages = self.pages(place, Call::ListKeyRotations, Some(key), PAGES_MAX, |client, marker| async move {
             let request = client.list_key_rotations().key_id(key).set_marker(marker);
             let all = aws_sdk_kms::types::IncludeKeyMaterial::AllKeyMaterial;
             let answer = request.include_key_material(all).send().await.map_err(failure)?;
@@ -300,7 +302,7 @@ impl Inspector {
     }
 
     async fn policy(&self, place: &Place, key: &str) -> Part<String> {
-        self.call(place, Call::GetKeyPolicy, |client| async move {
+        self.call(place, Call::GetKeyPolicy, Some(key), |client| async move {
             let answer = client.get_key_policy().key_id(key).policy_name("default").send().await.map_err(failure)?;
             Ok(answer.policy.unwrap_or_default())
         })
@@ -308,7 +310,7 @@ impl Inspector {
     }
 
     async fn grants(&self, place: &Place, key: &str) -> Part<Grants> {
-        let pages = self.pages(place, Call::ListGrants, PAGES_MAX, |client, marker| async move {
+        let pages = self.pages(place, Call::ListGrants, Some(key), PAGES_MAX, |client, marker| async move {
             let request = client.list_grants().key_id(key).limit(100).set_marker(marker);
             let answer = request.send().await.map_err(failure)?;
             let grants = answer.grants.unwrap_or_default().into_iter().map(read::grant);
@@ -318,7 +320,7 @@ impl Inspector {
     }
 
     async fn last_usage(&self, place: &Place, key: &str) -> Part<LastUsage> {
-        self.call(place, Call::GetKeyLastUsage, |client| async move {
+        self.call(place, Call::GetKeyLastUsage, Some(key), |client| async move {
             client.get_key_last_usage().key_id(key).send().await.map(read::last_usage).map_err(failure)
         })
         .await

@@ -24,6 +24,7 @@ mod sweep;
 mod tests;
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 
 use async_trait::async_trait;
 
@@ -58,6 +59,15 @@ pub struct Scope {
     pub region: String,
 }
 
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.account {
+            Some(account) => write!(f, "{account} {}", self.region),
+            None => write!(f, "our own account, {}", self.region),
+        }
+    }
+}
+
 /// Some of a scope's keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Page {
@@ -75,6 +85,8 @@ pub struct Refusal {
     pub account: Option<String>,
     /// Such as `kms:ListGrants`.
     pub permission: String,
+    /// How many keys deny it by themselves; without it, it is denied for all.
+    pub keys: Option<usize>,
     pub why: String,
 }
 

@@ -6,7 +6,6 @@ use futures_util::StreamExt as _;
 use tokio::time::Instant;
 
 use super::resume::Memory;
-use super::scopes::name;
 use super::{Audit, ScopeRead, talk};
 use crate::core::audit::{Judge, Row, Tally};
 use crate::core::inspection::{Inspection, Part, Wants};
@@ -115,7 +114,7 @@ async fn one(
                 .elapsed()
                 .div_f64(f64::from(done))
                 .saturating_mul(u32::try_from(fresh.len()).unwrap_or(u32::MAX) - done);
-            talk(&format!("{}: {done} of {} keys, about {} s to go", name(scope), fresh.len(), left.as_secs()));
+            talk(&format!("{scope}: {done} of {} keys, about {} s to go", fresh.len(), left.as_secs()));
         }
     }
     failed

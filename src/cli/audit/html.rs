@@ -8,7 +8,7 @@ mod keys;
 
 use std::fmt::Write as _;
 
-use super::{Audit, scopes};
+use super::Audit;
 use crate::core::audit::{Finding, Row, by_check};
 use crate::core::rule::Severity;
 
@@ -152,12 +152,7 @@ fn limits(html: &mut String, audit: &Audit) {
     html.push_str("<section aria-labelledby=\"limits\">\n<h2 id=\"limits\">What this does not say</h2>\n<ul>\n");
     for read in &audit.scopes {
         if let Some(why) = &read.why {
-            _ = writeln!(
-                html,
-                "<li><strong>{} was not read</strong>: {}</li>",
-                esc(&scopes::name(&read.scope)),
-                esc(why)
-            );
+            _ = writeln!(html, "<li><strong>{} was not read</strong>: {}</li>", esc(&read.scope.to_string()), esc(why));
         }
     }
     for (permission, gap) in &audit.tally.gaps {
@@ -176,7 +171,7 @@ fn limits(html: &mut String, audit: &Audit) {
     );
     html.push_str("<h3>What was read</h3>\n<ul>\n");
     for read in &audit.scopes {
-        _ = writeln!(html, "<li>{}: {}</li>", esc(&scopes::name(&read.scope)), count(read.keys, "key"));
+        _ = writeln!(html, "<li>{}: {}</li>", esc(&read.scope.to_string()), count(read.keys, "key"));
     }
     html.push_str("</ul>\n<p class=\"quiet\">");
     let calls: Vec<String> = audit.calls.iter().map(|(call, times)| format!("{call} {times}")).collect();

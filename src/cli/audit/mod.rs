@@ -197,13 +197,14 @@ fn tell(args: &Args, audit: &Audit, memory: resume::Memory) -> ExitStatus {
     }
     for read in &audit.scopes {
         if let Some(why) = &read.why {
-            talk(&format!("not read: {}: {why}", scopes::name(&read.scope)));
+            talk(&format!("not read: {}: {why}", read.scope));
             status = ExitStatus::NotFine;
         }
     }
     for refusal in &audit.refusals {
         let place = Scope { account: refusal.account.clone(), region: refusal.region.clone() };
-        talk(&format!("left out in {}: {}: {}", scopes::name(&place), refusal.permission, refusal.why));
+        let whose = refusal.keys.map_or_else(String::new, |keys| format!(" of {}", text::count(keys, "key")));
+        talk(&format!("left out in {place}: {}{whose}: {}", refusal.permission, refusal.why));
     }
     if audit.scopes.iter().all(|read| read.why.is_none()) {
         memory.remove();

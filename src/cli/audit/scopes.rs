@@ -88,11 +88,3 @@ fn account_of(role: &str) -> Option<&str> {
     let ["arn", _, "iam", "", account, resource] = parts.as_slice() else { return None };
     (is_account(account) && resource.starts_with("role/")).then_some(*account)
 }
-
-/// `111122223333 eu-central-1`.
-pub(super) fn name(scope: &Scope) -> String {
-    match &scope.account {
-        Some(account) => format!("{account} {}", scope.region),
-        None => format!("our own account, {}", scope.region),
-    }
-}

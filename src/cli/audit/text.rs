@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::{Audit, scopes};
+use super::Audit;
 use crate::core::audit::{Row, Who, by_check, day, deadlines};
 use crate::core::rule::Severity;
 
@@ -40,7 +40,7 @@ impl Report<'_> {
         )?;
         for read in &audit.scopes {
             let state = read.why.as_ref().map_or_else(|| count(read.keys, "key"), |why| format!("NOT READ: {why}"));
-            writeln!(f, "{}", cut(&format!("  {}: {state}", scopes::name(&read.scope))))?;
+            writeln!(f, "{}", cut(&format!("  {}: {state}", read.scope)))?;
         }
         if audit.tally.managed_by_aws > 0 {
             let what = count(audit.tally.managed_by_aws, "key");
@@ -197,7 +197,7 @@ fn heading(f: &mut Formatter<'_>, text: &str) -> fmt::Result {
     writeln!(f, "\n{text}\n")
 }
 
-fn count(number: usize, what: &str) -> String {
+pub(super) fn count(number: usize, what: &str) -> String {
     format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 

@@ -144,6 +144,34 @@ async fn each_permission_may_be_missing_by_itself_and_is_asked_once() {
 }
 
 #[tokio::test]
+async fn keys_that_deny_themselves_hide_no_other_key() {
+    let number = |request: &Request| {
+        let id = request.body["KeyId"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+        u32::from_str_radix(id.get(..8).unwrap(), 16).unwrap()
+    };
+    let server = Server::start(move |request, _| match number(request) {
+        5..17 => Reply::error(400, "AccessDeniedException", "no, because no resource-based policy allows the action"),
+        20 => metadata(request, &json!({"KeyState": "PendingDeletion"})),
+        _ => metadata(request, &json!({})),
+    })
+    .await;
+    let inspector = inspector(&server);
+    for round in 1..=2 {
+        for number in 0..24_u32 {
+            let arn = ARN.replace("1234abcd", &format!("{number:08x}"));
+            let seen = inspector.look(&scope(), &arn, Wants::NOTHING).await;
+            match number {
+                5..17 => assert_eq!(seen.details, Part::Denied, "{number}"),
+                _ => assert!(seen.details.known().is_some(), "{number}: {:?}", seen.details),
+            }
+            assert_eq!(number == 20, seen.key().state.as_deref() == Some("PendingDeletion"));
+        }
+        assert_eq!(server.count("DescribeKey"), 24 * round - 12 * (round - 1), "who denied is left alone for a while");
+    }
+    assert_eq!(inspector.refusals()[0].keys, Some(12));
+}
+
+#[tokio::test]
 async fn who_is_throttled_comes_again_more_slowly() {
     let throttled = Arc::new(AtomicUsize::new(0));
     let times = Arc::clone(&throttled);
