@@ -185,6 +185,10 @@ fn each_permission_may_be_missing_and_is_said_in_one_line() {
             (format!("kms:{denied}").as_str(), Some(6))
         );
         assert_eq!(of_kind(&lines, "key").len(), 6);
+        let summary = lines.last().unwrap();
+        let unknown = denied == "DescribeKey";
+        assert_eq!(summary["whole"], !unknown, "{denied}");
+        assert_eq!(summary["not_judged"], if unknown { 6 } else { 0 }, "{denied}");
         // Those under way at that moment, and then no more.
         assert!(stage.proxy.take().calls[denied] <= 6);
     }

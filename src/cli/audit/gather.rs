@@ -15,6 +15,8 @@ use crate::keys::{Inspect, Scope};
 const SAY_EVERY: Duration = Duration::from_secs(10);
 /// Pages of keys of one scope (1,000 each).
 const PAGES_MAX: usize = 200;
+/// Keys after each other without an answer, until a place is given up: our credentials have ended, or KMS is out of reach.
+const UNANSWERED_MAX: usize = 50;
 /// Keys on their way at once; the inspector lets fewer go.
 const AT_ONCE: usize = 16;
 
@@ -101,6 +103,7 @@ async fn one(
     let mut looks =
         futures_util::stream::iter(fresh.iter().map(|key| inspector.look(scope, key, wants))).buffer_unordered(AT_ONCE);
     let mut done = 0;
+    let mut unanswered = 0;
     while let Some(mut inspection) = looks.next().await {
         done += 1;
         name_it(&mut inspection, &aliases);
@@ -108,6 +111,11 @@ async fn one(
             failed = Some(why);
         }
         rows.push(judge.judge(&inspection));
+        unanswered = if matches!(inspection.details, Part::Failed(_)) { unanswered + 1 } else { 0 };
+        if unanswered >= UNANSWERED_MAX {
+            let why = inspection.details.gap().unwrap_or_default();
+            return Some(format!("given up after {unanswered} keys without an answer: {why}"));
+        }
         if said.elapsed() >= SAY_EVERY {
             said = Instant::now();
             let left = begun

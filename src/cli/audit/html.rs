@@ -66,6 +66,14 @@ fn glance(html: &mut String, audit: &Audit) {
             count(unread, "place")
         );
     }
+    if audit.tally.not_judged > 0 {
+        _ = writeln!(
+            html,
+            "<p class=\"warn\" role=\"note\">{} could not be judged, since KMS did not say what they are: {}.</p>",
+            count(audit.tally.not_judged, "key"),
+            esc(audit.why_not_judged())
+        );
+    }
     if audit.rows.is_empty() {
         html.push_str("<p>There is no key.</p>\n</section>\n");
         return;
@@ -78,6 +86,9 @@ fn glance(html: &mut String, audit: &Audit) {
     };
     number(html, audit.tally.keys, "keys of our own");
     number(html, audit.tally.clean, "with nothing against them");
+    if audit.tally.not_judged > 0 {
+        number(html, audit.tally.not_judged, "that could not be judged");
+    }
     number(html, audit.tally.managed_by_aws, "keys that AWS manages, not judged");
     html.push_str("</dl>\n</div>\n</section>\n");
 }

@@ -28,7 +28,7 @@ pub(super) fn json(audit: &Audit) -> Vec<String> {
         summary.insert("at".to_owned(), json!(audit.at));
         summary.insert("seconds".to_owned(), json!(audit.seconds));
         summary.insert("calls".to_owned(), json!(audit.calls));
-        summary.insert("whole".to_owned(), json!(audit.scopes.iter().all(|read| read.why.is_none())));
+        summary.insert("whole".to_owned(), json!(audit.is_whole()));
     }
     lines.push(kind("summary", summary));
     lines.iter().map(Value::to_string).collect()

@@ -58,10 +58,10 @@ pub(super) struct Args {
     /// Write a report for people into this file as well: one HTML page that needs nothing else.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
-    /// End with exit code 1 if anything so bad, or worse, was found.
+    /// End with exit code 1 if anything so bad, or worse, was found, or if some key could not be judged.
     #[arg(long, value_enum, value_name = "SEVERITY")]
     fail_on: Option<Level>,
-    /// Keep what was read in this file, and go on from it if it is there. It is removed when the audit is whole.
+    /// Keep what was read in this file, and go on from it if it is there. It is removed when the audit is whole: every key was found and judged.
     #[arg(long, value_name = "FILE")]
     resume: Option<PathBuf>,
 }
@@ -119,6 +119,18 @@ struct Audit {
     tally: Tally,
     refusals: Vec<Refusal>,
     calls: BTreeMap<&'static str, u64>,
+}
+
+impl Audit {
+    /// Whether every key was found and judged.
+    fn is_whole(&self) -> bool {
+        self.scopes.iter().all(|read| read.why.is_none()) && self.tally.not_judged == 0
+    }
+
+    /// Why keys are not judged, as it was said most often.
+    fn why_not_judged(&self) -> &str {
+        self.tally.gaps.get("kms:DescribeKey").map_or("", |gap| gap.why.as_str())
+    }
 }
 
 /// How far one scope was read.
@@ -180,21 +192,28 @@ pub(super) async fn run(args: Args) -> ExitStatus {
 
 /// Prints the reports, and says how the command ends.
 fn tell(args: &Args, audit: &Audit, memory: resume::Memory) -> ExitStatus {
-    let mut status = ExitStatus::Fine;
     match args.format {
         Format::Text => say(text::Report { audit, who: args.who }.to_string().trim_end()),
         Format::Json => lines::json(audit).iter().for_each(|line| say(line)),
         Format::Csv => lines::csv(audit).iter().for_each(|line| say(line)),
     }
+    let mut written = true;
     if let Some(file) = &args.html {
         match fs::write(file, html::page(audit)) {
             Ok(()) => talk(&format!("written: {}", file.display())),
             Err(error) => {
                 talk(&format!("error: {} cannot be written: {error}", file.display()));
-                status = ExitStatus::NotFine;
+                written = false;
             }
         }
     }
+    let status = end(args, audit, memory);
+    if written { status } else { ExitStatus::NotFine }
+}
+
+/// Says what was not read, and how the command ends.
+fn end(args: &Args, audit: &Audit, memory: resume::Memory) -> ExitStatus {
+    let mut status = ExitStatus::Fine;
     for read in &audit.scopes {
         if let Some(why) = &read.why {
             talk(&format!("not read: {}: {why}", read.scope));
@@ -206,11 +225,16 @@ fn tell(args: &Args, audit: &Audit, memory: resume::Memory) -> ExitStatus {
         let whose = refusal.keys.map_or_else(String::new, |keys| format!(" of {}", text::count(keys, "key")));
         talk(&format!("left out in {place}: {}{whose}: {}", refusal.permission, refusal.why));
     }
-    if audit.scopes.iter().all(|read| read.why.is_none()) {
+    if audit.tally.not_judged > 0 {
+        let keys = text::count(audit.tally.not_judged, "key");
+        talk(&format!("not judged: {keys}: KMS did not say what they are: {}", audit.why_not_judged()));
+    }
+    if audit.is_whole() {
         memory.remove();
     }
     let limit = args.fail_on.map(Severity::from);
-    if limit.is_some_and(|limit| audit.tally.worst().is_some_and(|worst| worst >= limit)) {
+    // Of what was not judged nobody knows how bad it is.
+    if limit.is_some_and(|limit| !audit.is_whole() || audit.tally.worst().is_some_and(|worst| worst >= limit)) {
         status = ExitStatus::NotFine;
     }
     status

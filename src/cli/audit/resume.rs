@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 
 use super::talk;
 use crate::base::clock::Timestamp;
-use crate::core::inspection::{Inspection, Part};
+use crate::core::inspection::Inspection;
 
 /// What is older is read anew.
 const GOOD_FOR: SignedDuration = SignedDuration::from_hours(24);
@@ -59,10 +59,10 @@ impl Memory {
         self.known.remove(arn)
     }
 
-    /// Keeps what was read. A key of which KMS said nothing is asked for again the next time.
+    /// Keeps what was read. A key of which KMS did not say what it is is asked for again the next time.
     pub(super) fn keep(&mut self, inspection: &Inspection) -> Result<(), String> {
         let Some((path, file)) = &mut self.file else { return Ok(()) };
-        if matches!(inspection.details, Part::Failed(_)) {
+        if inspection.details.known().is_none() {
             return Ok(());
         }
         file.write_all(line(inspection).as_bytes()).map_err(|error| format!("{}: {error}", path.display()))
@@ -101,6 +101,7 @@ fn read(file: impl BufRead, path: &Path, now: Timestamp) -> Result<HashMap<Strin
         // The last line may be torn.
         if let Ok(inspection) = serde_json::from_slice::<Inspection>(&line)
             && now.duration_since(inspection.read_at) <= GOOD_FOR
+            && inspection.details.known().is_some()
         {
             known.insert(inspection.arn.clone(), inspection);
         }
@@ -111,6 +112,7 @@ fn read(file: impl BufRead, path: &Path, now: Timestamp) -> Result<HashMap<Strin
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::inspection::{Details, Part};
 
     const ARN: &str = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd";
 
@@ -124,7 +126,10 @@ mod tests {
         let path = folder.path().join("audit.state");
         let now = at("2026-11-23T12:00:00Z");
         let mut memory = Memory::open(Some(&path), now).unwrap();
-        let inspection = Inspection { details: Part::Denied, ..Inspection::of(ARN, now) };
+        let denied = Inspection { details: Part::Denied, ..Inspection::of(&format!("{ARN}-denied"), now) };
+        memory.keep(&denied).unwrap();
+        let details = Part::Known(Details::default());
+        let inspection = Inspection { details, policy: Part::Denied, ..Inspection::of(ARN, now) };
         memory.keep(&inspection).unwrap();
         drop(memory);
         let mut file = OpenOptions::new().append(true).open(&path).unwrap();
@@ -133,6 +138,7 @@ mod tests {
         let mut memory = Memory::open(Some(&path), now).unwrap();
         assert_eq!(memory.take(ARN), Some(inspection));
         assert_eq!(memory.take(ARN), None);
+        assert_eq!(memory.take(&denied.arn), None, "it may be allowed by now");
         drop(memory);
         let mut later = Memory::open(Some(&path), at("2026-11-24T13:00:00Z")).unwrap();
         assert_eq!(later.take(ARN), None, "too old");

@@ -1,8 +1,12 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
 
 use super::*;
 use crate::core::access::Trust;
 use crate::core::inspection::{Details, Grants, Inspection, KeyGrant, LastUsage, Material, Part, Rotation};
+use crate::keys::{Inspect, Page};
 
 const HOSTILE: &str = "=1+1\"><script>alert(1)</script>&'\u{202e}x";
 
@@ -212,6 +216,81 @@ fn a_role_is_that_of_an_account() {
     for wrong in ["audit", "arn:aws:iam::4444:role/x", "arn:aws:iam::444455556666:user/x"] {
         assert!(scopes::lookups(&args(wrong), None).is_err(), "{wrong}");
     }
+}
+
+/// A KMS that answers so often and then no more.
+struct Fading(AtomicUsize);
+
+#[async_trait]
+impl Inspect for Fading {
+    async fn list(&self, _: &Scope, _: Option<&str>) -> Part<Page> {
+        Part::Known(Page { keys: (20..80).map(|number| inspection(number).arn).collect(), next: None })
+    }
+
+    async fn aliases(&self, _: &Scope) -> Part<HashMap<String, Vec<String>>> {
+        Part::Known(HashMap::new())
+    }
+
+    async fn look(&self, _: &Scope, arn: &str, _: Wants) -> Inspection {
+        let number = u32::from_str_radix(arn.rsplit_once('/').unwrap().1.get(..8).unwrap(), 16).unwrap();
+        let left = self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+        if left.is_ok() {
+            return inspection(number);
+        }
+        Inspection { details: Part::Failed("ExpiredTokenException: expired".to_owned()), ..Inspection::of(arn, now()) }
+    }
+
+    fn refusals(&self) -> Vec<Refusal> {
+        vec![]
+    }
+
+    fn calls(&self) -> BTreeMap<&'static str, u64> {
+        BTreeMap::new()
+    }
+}
+
+#[tokio::test]
+async fn keys_without_an_answer_are_not_clean_and_are_asked_about_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("audit.state");
+    let arguments = ["audit", "--fail-on", "critical", "--resume", file.to_str().unwrap()];
+    let args = <ArgsOnly as clap::Parser>::try_parse_from(arguments).unwrap().args;
+    let trust = Trust::default();
+    let judge = Judge { trust: &trust, labels: &[], now: now() };
+    let scopes = [Scope { account: None, region: "eu-central-1".to_owned() }];
+    let gathered = async |answers: usize| {
+        let mut memory = resume::Memory::open(Some(&file), now()).unwrap();
+        let kms = Fading(AtomicUsize::new(answers));
+        let audit = gather::gather(&kms, &scopes, Wants::ALL, &judge, &mut memory).await;
+        (audit, memory)
+    };
+    let (audit, memory) = gathered(40).await;
+    assert_eq!((audit.tally.keys, audit.tally.not_judged), (60, 20));
+    assert!(audit.tally.clean <= 40 && audit.tally.worst() < Some(Severity::Critical));
+    let summary: serde_json::Value = serde_json::from_str(lines::json(&audit).last().unwrap()).unwrap();
+    assert_eq!((&summary["whole"], &summary["not_judged"]), (&false.into(), &20.into()));
+    let text = text::Report { audit: &audit, who: false }.to_string();
+    assert!(text.contains("      20  could NOT BE JUDGED: ExpiredTokenException: expired\n"), "{text}");
+    assert!(html::page(&audit).contains("20 keys could not be judged"));
+    assert_eq!(end(&args, &audit, memory), ExitStatus::NotFine);
+    assert!(file.exists(), "it goes on from here");
+
+    let (audit, memory) = gathered(20).await;
+    assert_eq!((audit.tally.keys, audit.tally.not_judged), (60, 0));
+    assert_eq!(end(&args, &audit, memory), ExitStatus::Fine);
+    assert!(!file.exists());
+}
+
+#[tokio::test]
+async fn a_place_whose_kms_does_not_answer_any_more_is_given_up() {
+    let trust = Trust::default();
+    let judge = Judge { trust: &trust, labels: &[], now: now() };
+    let scopes = [Scope { account: None, region: "eu-central-1".to_owned() }];
+    let mut memory = resume::Memory::open(None, now()).unwrap();
+    let audit = gather::gather(&Fading(AtomicUsize::new(0)), &scopes, Wants::ALL, &judge, &mut memory).await;
+    assert_eq!(audit.rows.len(), 50);
+    let why = audit.scopes[0].why.as_deref().unwrap();
+    assert_eq!(why, "given up after 50 keys without an answer: ExpiredTokenException: expired");
 }
 
 #[derive(clap::Parser)]

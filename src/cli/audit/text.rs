@@ -50,7 +50,12 @@ impl Report<'_> {
         for severity in Severity::ALL.into_iter().rev() {
             writeln!(f, "  {:>6}  {}", audit.tally.found(severity), severity.as_str())?;
         }
-        writeln!(f, "  {:>6}  of the keys have nothing said against them", audit.tally.clean)
+        writeln!(f, "  {:>6}  of the keys have nothing said against them", audit.tally.clean)?;
+        if audit.tally.not_judged > 0 {
+            let line = format!("  {:>6}  could NOT BE JUDGED: {}", audit.tally.not_judged, audit.why_not_judged());
+            writeln!(f, "{}", cut(&line))?;
+        }
+        Ok(())
     }
 
     fn keys(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -178,6 +183,9 @@ fn last_use(row: &Row, now: jiff::Timestamp) -> String {
 }
 
 fn worst(row: &Row) -> String {
+    if !row.is_judged() && row.findings.is_empty() {
+        return "not judged".to_owned();
+    }
     let Some(first) = row.findings.first().filter(|finding| finding.severity > Severity::Info) else {
         return "-".to_owned();
     };

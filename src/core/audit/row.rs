@@ -131,6 +131,11 @@ impl Row {
         self.key.display_name()
     }
 
+    /// Whether KMS said what the key is. Where it did not, whatever else could be read is not all that is to be said.
+    pub fn is_judged(&self) -> bool {
+        !self.gaps.contains_key("kms:DescribeKey")
+    }
+
     /// The worst that is said of it.
     pub fn worst(&self) -> Option<Severity> {
         self.findings.iter().map(|finding| finding.severity).max()

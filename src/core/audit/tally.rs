@@ -11,8 +11,10 @@ use crate::core::rule::Severity;
 /// Numbers for the head of every report.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Tally {
-    /// Keys that were judged.
+    /// Keys of our own.
     pub keys: usize,
+    /// Those of which KMS did not say what they are: nobody knows whether they are well.
+    pub not_judged: usize,
     /// Keys that AWS manages; they are counted and not judged.
     pub managed_by_aws: usize,
     /// Keys with nothing said against them, remarks of severity info aside.
@@ -49,7 +51,9 @@ impl Tally {
                 continue;
             }
             tally.keys += 1;
-            if row.worst().unwrap_or(Severity::Info) == Severity::Info {
+            if !row.is_judged() {
+                tally.not_judged += 1;
+            } else if row.worst().unwrap_or(Severity::Info) == Severity::Info {
                 tally.clean += 1;
             }
             for finding in &row.findings {

@@ -46,7 +46,7 @@ fn line(html: &mut String, row: &Row, audit: &Audit) {
         esc(&last_use(row, audit.at)),
     );
     if row.findings.is_empty() {
-        html.push_str("<span class=\"quiet\">nothing</span>");
+        html.push_str(if row.is_judged() { "<span class=\"quiet\">nothing</span>" } else { "not judged" });
     } else {
         html.push_str("<ul class=\"against\">");
         for finding in &row.findings {
