@@ -221,7 +221,7 @@ async fn a_key_that_is_gone_is_destroyed() {
     scene.kms.keys().remove(&arn(1));
     scene.sweep().await;
     let incidents = scene.incidents().await;
-    assert!(incidents.len() == 1 && incidents[0].rules.contains("kms.key-deleted"), "{incidents:?}");
+    assert!(incidents.len() == 1 && incidents[0].rules.contains("kms.found-destroyed"), "{incidents:?}");
     scene.sweep().await;
     assert_eq!(scene.incidents().await.len(), 1, "told once");
 }
