@@ -92,10 +92,10 @@ impl Refusals {
         let kept: usize = records.values().map(|record| record.keys.len()).sum();
         let Some(record) = record(&mut records, place, call) else { return };
         let for_all = match (key, call) {
-            // `ListKeys` and `ListAliases` are about no key that could have a policy of its own.
+            // Without them we are blind: each sweep asks for the list, and each key is asked.
+            (None, Call::ListKeys) | (Some(_), Call::DescribeKey) => false,
+            // `ListAliases` is about no key that could have a policy of its own.
             (None, _) => true,
-            // Without it we are blind: each key is asked.
-            (Some(_), Call::DescribeKey) => false,
             (Some(_), _) => is_ours(detail) && record.allowed.is_none_or(|at| now.duration_since(at) >= AGAIN),
         };
         detail.clone_into(&mut record.detail);
@@ -285,6 +285,16 @@ mod tests {
         refusals.allowed(&place(), Call::GetKeyPolicy, Some("key 64"), now);
         assert_eq!(standing(&refusals, Call::GetKeyPolicy, "key 65", now), None);
         assert_eq!(standing(&refusals, Call::GetKeyPolicy, "first", now), Some(Why::Denied));
+    }
+
+    #[test]
+    fn keys_are_listed_again_as_soon_as_we_may() {
+        let (refusals, now) = (Refusals::default(), Instant::now());
+        for call in [Call::ListKeys, Call::ListAliases] {
+            refusals.denied(&place(), call, None, BY_IAM, now);
+        }
+        assert_eq!(refusals.standing(&place(), Call::ListKeys, None, now), None);
+        assert_eq!(refusals.standing(&place(), Call::ListAliases, None, now), Some(Why::Denied));
     }
 
     #[test]
