@@ -10,7 +10,6 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use serde_spanned::Spanned;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
@@ -29,7 +28,7 @@ use crate::deliver::{self, Deliver, Lane, LaneConfig};
 use crate::engine::{Engine, Post};
 use crate::heartbeat::Heartbeat;
 use crate::ingest::{self, Delivered, Ingest};
-use crate::keys::{CanaryCaller, Inspect, Inspector, KeyLookup, Lookups, Scope};
+use crate::keys::{CanaryCaller, Inspect, Inspector, KeyLookup, Lookups};
 use crate::queue::Queue;
 use crate::queue::sqs::SqsQueue;
 use crate::sink::{BuildError, SinkContext, SinkTable};
@@ -183,7 +182,7 @@ pub async fn run(loaded: Loaded, parts: Parts) -> Result<(), StartError> {
         let (engine, health, stop) = (Arc::clone(&engine), Arc::clone(&health), receiving.clone());
         upkeep.spawn(Heartbeat { ping, every, engine, health, stop }.run());
     }
-    let scopes = scopes(&config);
+    let scopes = config.swept();
     if scopes.is_empty() && config.sweep.enabled && config.lookups.enabled {
         tracing::warn!("no Region is known to sweep: name some in `regions` of [sweep]");
     }
@@ -273,31 +272,6 @@ pub async fn run(loaded: Loaded, parts: Parts) -> Result<(), StartError> {
 
 /// What is left of the archive then waits on the disk for the next start.
 const ARCHIVE_GRACE: Duration = Duration::from_secs(10);
-
-/// What is swept: our own account and each that has a role, in each Region. A queue on this machine is in no Region, unless KMS is here
-/// as well.
-fn scopes(config: &Config) -> Vec<Scope> {
-    if !config.sweep.enabled || !config.lookups.enabled {
-        return vec![];
-    }
-    let named = |regions: &[Spanned<String>]| regions.iter().map(|region| region.get_ref().clone()).collect();
-    let mut regions: Vec<String> = named(&config.sweep.regions);
-    if regions.is_empty() {
-        regions = named(&config.lookups.regions);
-    }
-    if regions.is_empty() {
-        let there = config.queues.values().filter(|queue| !queue.is_local() || config.lookups.endpoint.is_some());
-        regions = there.filter_map(crate::queue::Config::region).collect();
-    }
-    regions.sort_unstable();
-    regions.dedup();
-    let accounts: Vec<Option<String>> =
-        std::iter::once(None).chain(config.lookups.assume_role.keys().cloned().map(Some)).collect();
-    let all = regions
-        .iter()
-        .flat_map(|region| accounts.iter().map(|account| Scope { account: account.clone(), region: region.clone() }));
-    all.collect()
-}
 
 /// Waits for a loop's tasks; what does not end in time is dropped and named.
 async fn bounded(name: &str, limit: Duration, tasks: &mut JoinSet<()>) {
@@ -435,25 +409,6 @@ mod tests {
         let same =
             |lane: &&Lane| before.iter().any(|old| Arc::ptr_eq(&old.sink, &lane.sink) && old.config == lane.config);
         after.iter().filter(same).map(|lane| lane.config.name.clone()).collect()
-    }
-
-    #[test]
-    fn what_is_swept_follows_from_what_is_watched() {
-        let of = |text: &str| -> Vec<String> {
-            let config: Config = toml::from_str(text).unwrap();
-            scopes(&config).iter().map(|s| format!("{} {}", s.account.as_deref().unwrap_or("own"), s.region)).collect()
-        };
-        let queue = "[queues.a]\nurl = 'https://sqs.eu-central-1.amazonaws.com/111122223333/kmswatch'\n";
-        assert_eq!(of(queue), ["own eu-central-1"]);
-        let role = "[lookups.assume_role.444455556666]\nrole_arn = 'arn:aws:iam::444455556666:role/r'\n";
-        assert_eq!(of(&format!("{queue}{role}")), ["own eu-central-1", "444455556666 eu-central-1"]);
-        assert_eq!(of(&format!("{queue}[lookups]\nregions = ['us-east-1']")), ["own us-east-1"]);
-        assert_eq!(of(&format!("{queue}[sweep]\nregions = ['us-east-1']")), ["own us-east-1"]);
-        assert_eq!(of(&format!("{queue}[sweep]\nenabled = false")), [""; 0]);
-        assert_eq!(of(&format!("{queue}[lookups]\nenabled = false")), [""; 0]);
-        let local = "[queues.a]\nurl = 'http://127.0.0.1:9/111122223333/q'\nregion = 'eu-central-1'\n";
-        assert_eq!(of(local), [""; 0], "nothing here is AWS");
-        assert_eq!(of(&format!("{local}[lookups]\nendpoint = 'http://127.0.0.1:8'")), ["own eu-central-1"]);
     }
 
     #[test]

@@ -91,9 +91,10 @@ impl Reloader {
         self.say_what_waits_for_a_restart(&config);
         self.deliver.set_lanes(lanes.clone());
         self.lanes = lanes;
-        // What is received from changes at the next start only; until then those queues may be in trouble.
+        // What is received from and swept changes at the next start only; until then there may be trouble with it.
         policy.queues.clone_from(&self.queues);
         policy.canaries.clone_from(&self.canaries);
+        policy.places.clone_from(&self.engine.policy().places);
         if let Err(error) = self.engine.adopt(policy).await {
             tracing::error!(%error, "the new rules are in force, but open incidents could not be gone through");
         }

@@ -101,10 +101,11 @@ metrics_table! {
     QUEUE_PROVEN = Gauge, None, "kmswatch_queue_proven", ["queue"], "1 while every canary of the queue comes back in time; 0 while one does not, has not yet, or there is none.";
     HEARTBEATS = Counter, None, "kmswatch_heartbeats_total", ["result"], "Pings to the heartbeat's service: `well`, `trouble`, or `failed` if it took none.";
     LAST_EVENT = Gauge, Some(Unit::Seconds), "kmswatch_last_event_timestamp_seconds", [], "When the newest event seen happened (Unix time).";
-    SWEEPS = Counter, None, "kmswatch_sweeps_total", ["account", "region", "outcome"], "Sweeps over the keys of an account and Region, by how they ended: `ok` or `failed`.";
+    SWEEPS = Counter, None, "kmswatch_sweeps_total", ["account", "region", "outcome"], "Sweeps over the keys of an account and Region, by how they ended: `ok`, `partial` (KMS did not answer for too many keys) or `failed`.";
     SWEEP_CALLS = Counter, None, "kmswatch_sweep_calls_total", ["account", "region"], "Requests to AWS KMS that sweeps made.";
-    SWEEP_KEYS = Gauge, None, "kmswatch_sweep_keys", ["account", "region"], "Keys that the last whole sweep found.";
-    LAST_SWEEP = Gauge, Some(Unit::Seconds), "kmswatch_last_sweep_timestamp_seconds", ["account", "region"], "When a sweep was last whole (Unix time).";
+    SWEEP_KEYS = Gauge, None, "kmswatch_sweep_keys", ["account", "region"], "Keys that the last sweep found that came to the last page.";
+    SWEEP_UNSEEN = Gauge, None, "kmswatch_sweep_unseen_keys", ["account", "region"], "Of how many of them KMS did not say in which state they are.";
+    LAST_SWEEP = Gauge, Some(Unit::Seconds), "kmswatch_last_sweep_timestamp_seconds", ["account", "region"], "When a sweep last ended `ok` (Unix time).";
     LOOKUPS = Counter, None, "kmswatch_lookups_total", ["result"], "Lookups of key details in AWS KMS.";
     STORE_ERRORS = Counter, None, "kmswatch_store_errors_total", ["kind"], "Store calls that failed.";
     STORE_COMMIT = Histogram(FAST), Some(Unit::Seconds), "kmswatch_store_commit_seconds", [], "How long a durable commit of decisions took.";
@@ -304,15 +305,19 @@ pub fn queue_depth(queue: &str, waiting: Option<u64>, in_flight: Option<u64>, de
     }
 }
 
-/// `account` is `own` where no role is taken on; `outcome` is `ok` or `failed`.
+/// `account` is `own` where no role is taken on; `outcome` is `ok`, `partial` or `failed`.
 pub fn sweep_ended(account: &str, region: &str, outcome: &str, calls: u64) {
     count(&SWEEPS, &[account, region, outcome], 1);
     count(&SWEEP_CALLS, &[account, region], calls);
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; counts stay far below 2^53")]
-pub fn swept(account: &str, region: &str, keys: usize, at: jiff::Timestamp) {
+pub fn sweep_saw(account: &str, region: &str, keys: usize, unseen: usize) {
     set(&SWEEP_KEYS, &[account, region], keys as f64);
+    set(&SWEEP_UNSEEN, &[account, region], unseen as f64);
+}
+
+pub fn swept(account: &str, region: &str, at: jiff::Timestamp) {
     set(&LAST_SWEEP, &[account, region], at.as_duration().as_secs_f64());
 }
 

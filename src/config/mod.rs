@@ -13,6 +13,7 @@ mod overrides;
 mod references;
 mod rules;
 mod sections;
+mod swept;
 mod words;
 
 use std::collections::BTreeMap;
@@ -218,6 +219,7 @@ fn load_with(
         sinks: config.sinks.keys().cloned().collect(),
         queues: config.queues.keys().cloned().collect(),
         canaries: config.canaries.keys().cloned().collect(),
+        places: config.swept().iter().map(ToString::to_string).collect(),
         engine: config.engine.settings(),
         marks: config.countdown.marks(),
         legacy: Vec::new(),

@@ -4,11 +4,13 @@
 //! | file | is |
 //! |---|---|
 //! | `round` | one scope once: its keys page by page, and what is said of each |
+//! | `sight` | whether a scope's keys can be seen at all |
 //!
 //! What says nothing new leaves nothing in the store, so a quiet sweep writes nothing. A round that breaks off goes on with the page it
 //! had come to; after a restart it begins with the first.
 
 mod round;
+mod sight;
 #[cfg(test)]
 mod tests;
 

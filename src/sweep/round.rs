@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
+use super::sight::{Seen, Sight};
 use crate::base::telemetry;
 use crate::core::audit::{Judge, Known, report};
 use crate::core::enrich;
@@ -27,7 +28,10 @@ pub(super) struct Round {
     scope: Scope,
     /// The page to go on with, where the last round broke off.
     marker: Option<String>,
-    /// When a review was last whole.
+    /// When this round began with the first page, and whether it reads everything.
+    begun: Instant,
+    review: bool,
+    /// When a review began last that came to the last page.
     reviewed: Option<Instant>,
     /// Keys of the last whole round: who is not among them any more is asked about.
     known: HashSet<String>,
@@ -35,50 +39,79 @@ pub(super) struct Round {
     listed: HashSet<String>,
     /// Keys that AWS manages: nobody can put them in danger, so a review is enough for them.
     theirs: HashSet<String>,
+    /// What this round has seen so far of the keys that it asked about.
+    seen: Seen,
+    sight: Sight,
 }
 
 /// Why a round broke off.
-struct Broken(String);
+enum Broken {
+    Kms(String),
+    Store(String),
+}
 
 impl Round {
     pub(super) fn new(scope: Scope) -> Self {
         Self {
+            sight: Sight::of(&scope),
             scope,
             marker: None,
+            begun: Instant::now(),
+            review: false,
             reviewed: None,
             known: HashSet::new(),
             listed: HashSet::new(),
             theirs: HashSet::new(),
+            seen: Seen::default(),
         }
     }
 
     /// Asks about all keys of the scope, and tells the engine.
     pub(super) async fn sweep(&mut self, engine: &Engine, inspect: &dyn Inspect, review_every: Duration) {
-        let begun = Instant::now();
+        let started = Instant::now();
         let before: u64 = inspect.calls().values().sum();
-        let review = self.reviewed.is_none_or(|at| at.elapsed() >= review_every);
-        let ended = self.pages(engine, inspect, review).await;
+        self.begin(review_every);
+        let ended = self.pages(engine, inspect).await;
         let calls = inspect.calls().values().sum::<u64>().saturating_sub(before);
-        let (region, account) = (self.scope.region.as_str(), self.scope.account.as_deref().unwrap_or("own"));
-        let seconds = begun.elapsed().as_secs_f64();
+        let (account, region) = (self.scope.account.as_deref().unwrap_or("own"), self.scope.region.as_str());
+        let (seconds, review, unseen) = (started.elapsed().as_secs_f64(), self.review, self.seen.unseen());
         match ended {
-            Ok(()) => {
+            Ok(keys) => {
                 if review {
-                    self.reviewed = Some(begun);
+                    self.reviewed = Some(self.begun);
                 }
-                telemetry::sweep_ended(account, region, "ok", calls);
-                telemetry::swept(account, region, self.known.len(), engine.now());
-                tracing::info!(
-                    sweep.account = account,
-                    sweep.region = region,
-                    keys = self.known.len(),
-                    calls,
-                    seconds,
-                    review,
-                    "KMS was asked about all keys"
-                );
+                telemetry::sweep_saw(account, region, keys, unseen);
+                let too_little = self.seen.too_little();
+                if let Some(error) = &too_little {
+                    telemetry::sweep_ended(account, region, "partial", calls);
+                    tracing::warn!(
+                        sweep.account = account,
+                        sweep.region = region,
+                        keys,
+                        calls,
+                        seconds,
+                        review,
+                        error,
+                        "the sweep saw too little"
+                    );
+                } else {
+                    telemetry::sweep_ended(account, region, "ok", calls);
+                    telemetry::swept(account, region, engine.now());
+                    tracing::info!(
+                        sweep.account = account,
+                        sweep.region = region,
+                        keys,
+                        unseen,
+                        calls,
+                        seconds,
+                        review,
+                        "KMS was asked about all keys"
+                    );
+                }
+                self.sight.ended(engine, too_little.as_deref()).await;
             }
-            Err(Broken(error)) => {
+            Err(broken) => {
+                let (Broken::Kms(error) | Broken::Store(error)) = &broken;
                 telemetry::sweep_ended(account, region, "failed", calls);
                 tracing::warn!(
                     sweep.account = account,
@@ -89,14 +122,29 @@ impl Round {
                     error,
                     "the sweep broke off; the next one goes on from here"
                 );
+                if let Broken::Kms(error) = &broken {
+                    self.sight.ended(engine, Some(error)).await;
+                }
             }
         }
     }
 
-    async fn pages(&mut self, engine: &Engine, inspect: &dyn Inspect, review: bool) -> Result<(), Broken> {
-        if self.marker.is_none() {
-            self.listed.clear();
+    /// Goes on with the round that broke off, or begins one. A review reads every key: when it is due, it does not go on in the middle of
+    /// a round that was none.
+    fn begin(&mut self, review_every: Duration) {
+        let due = self.reviewed.is_none_or(|at| at.elapsed() >= review_every);
+        if due && !self.review {
+            self.marker = None;
         }
+        if self.marker.is_none() {
+            (self.begun, self.review) = (Instant::now(), due);
+            self.listed.clear();
+            self.seen = Seen::default();
+        }
+    }
+
+    /// How many keys there are.
+    async fn pages(&mut self, engine: &Engine, inspect: &dyn Inspect) -> Result<usize, Broken> {
         let aliases = inspect.aliases(&self.scope).await;
         for _ in 0..PAGES_MAX {
             let page = match inspect.list(&self.scope, self.marker.as_deref()).await {
@@ -107,57 +155,82 @@ impl Round {
                     if why.contains("InvalidMarker") {
                         self.marker = None;
                     }
-                    return Err(Broken(format!("kms:ListKeys: {why}")));
+                    return Err(Broken::Kms(format!("kms:ListKeys: {why}")));
                 }
             };
             let asked: Vec<String> =
-                page.keys.iter().filter(|key| review || !self.theirs.contains(*key)).cloned().collect();
-            self.look(engine, inspect, &asked, &aliases, review).await?;
+                page.keys.iter().filter(|key| self.review || !self.theirs.contains(*key)).cloned().collect();
+            self.look(engine, inspect, &asked, &aliases, Asked::Listed).await?;
             self.listed.extend(page.keys.into_iter().take(KEYS_MAX.saturating_sub(self.listed.len())));
             self.marker = page.next;
             if self.marker.is_none() {
-                return self.vanished(engine, inspect, &aliases).await;
+                let keys = self.listed.len();
+                self.vanished(engine, inspect, &aliases).await?;
+                return Ok(keys);
             }
         }
         self.marker = None;
-        Err(Broken(format!("there are more than {PAGES_MAX} pages of keys")))
+        Err(Broken::Kms(format!("there are more than {PAGES_MAX} pages of keys")))
     }
 
     /// Who was listed the last time and is not any more.
     async fn vanished(&mut self, engine: &Engine, inspect: &dyn Inspect, aliases: &Aliases) -> Result<(), Broken> {
         let gone: Vec<String> = self.known.difference(&self.listed).cloned().collect();
-        self.look(engine, inspect, &gone, aliases, false).await?;
+        let destroyed = self.look(engine, inspect, &gone, aliases, Asked::Vanished).await?;
         self.theirs.retain(|key| self.listed.contains(key));
         self.known = std::mem::take(&mut self.listed);
+        // Of whom KMS did not say that it is gone, it is asked again the next time.
+        let room = KEYS_MAX.saturating_sub(self.known.len());
+        self.known.extend(gone.into_iter().filter(|key| !destroyed.contains(key)).take(room));
         Ok(())
     }
 
+    /// Returns the keys of which KMS knows nothing any more.
     async fn look(
         &mut self,
         engine: &Engine,
         inspect: &dyn Inspect,
         keys: &[String],
         aliases: &Aliases,
-        review: bool,
-    ) -> Result<(), Broken> {
+        asked: Asked,
+    ) -> Result<HashSet<String>, Broken> {
+        let review = self.review && asked == Asked::Listed;
         let wants = if review {
             Wants { aliases: false, last_usage: false, managed_by_aws: false, ..Wants::ALL }
         } else {
             Wants::NOTHING
         };
+        let mut destroyed = HashSet::new();
         for some in keys.chunks(TOGETHER) {
             let looks = some.iter().map(|key| inspect.look(&self.scope, key, wants));
             let mut seen: Vec<Inspection> = join_all(looks).await;
             for inspection in &mut seen {
                 name(inspection, aliases);
+                if inspection.is_gone() {
+                    if asked == Asked::Listed {
+                        inspection.details = Part::Failed("KMS lists the key and does not know it".to_owned());
+                    } else {
+                        destroyed.insert(inspection.arn.clone());
+                    }
+                }
                 if inspection.details.known().is_some_and(Details::is_managed_by_aws) {
                     self.theirs.insert(inspection.arn.clone());
                 }
+                self.seen.take(inspection);
             }
             tell(engine, inspect, some, &seen, review).await?;
         }
-        Ok(())
+        Ok(destroyed)
     }
+}
+
+/// Why a key is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// KMS has just listed it, so it is not gone, whatever one answer says.
+    Listed,
+    /// It was listed the last time and is not any more.
+    Vanished,
 }
 
 type Aliases = Part<HashMap<String, Vec<String>>>;
@@ -178,7 +251,7 @@ async fn tell(
     seen: &[Inspection],
     review: bool,
 ) -> Result<(), Broken> {
-    let store = |error: crate::store::StoreError| Broken(format!("the store: {error}"));
+    let store = |error: crate::store::StoreError| Broken::Store(format!("the store: {error}"));
     let remembered = engine.store().recall_keys(arns).await.map_err(store)?;
     let remembered: HashMap<&str, &KeyRef> =
         remembered.iter().filter_map(|key| Some((key.arn.as_deref()?, key))).collect();

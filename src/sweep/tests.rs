@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard};
 
 use async_trait::async_trait;
@@ -29,6 +29,10 @@ struct FakeKms {
     asked: Mutex<Vec<String>>,
     /// What it records of the use of keys, it does not say.
     silent: Mutex<bool>,
+    /// Of these it says something else than what they are.
+    odd: Mutex<BTreeMap<usize, Part<Details>>>,
+    /// Keys of which the policy was asked for.
+    reviewed: Mutex<BTreeSet<String>>,
 }
 
 impl FakeKms {
@@ -46,6 +50,10 @@ impl FakeKms {
             ..Details::default()
         };
         self.keys().insert(arn(number), details);
+    }
+
+    fn say(&self, numbers: impl IntoIterator<Item = usize>, answer: &Part<Details>) {
+        self.odd.lock().unwrap().extend(numbers.into_iter().map(|number| (number, answer.clone())));
     }
 
     fn asked(&self) -> Vec<String> {
@@ -84,6 +92,13 @@ impl Inspect for FakeKms {
         self.asked.lock().unwrap().push(arn.to_owned());
         let mut seen = Inspection::of(arn, now_of(self));
         seen.details = self.keys().get(arn).cloned().map_or(Part::NotFound, Part::Known);
+        let number = usize::from_str_radix(arn.rsplit_once('/').unwrap().1.get(..8).unwrap(), 16).unwrap();
+        if let Some(odd) = self.odd.lock().unwrap().get(&number) {
+            seen.details = odd.clone();
+        }
+        if wants.policy {
+            self.reviewed.lock().unwrap().insert(arn.to_owned());
+        }
         if wants.last_usage {
             if *self.silent.lock().unwrap() {
                 std::future::pending::<()>().await;
@@ -146,6 +161,12 @@ impl Scene {
     async fn sweep(&mut self) {
         self.clock.advance(Duration::from_mins(15));
         self.round.sweep(&self.engine, &self.kms, self.review_every).await;
+    }
+
+    /// The rules whose incidents are open.
+    async fn rules(&self) -> Vec<String> {
+        let open = self.open().await;
+        open.iter().flat_map(|incident| incident.rules.iter().cloned()).collect()
     }
 
     async fn incidents(&self) -> Vec<Incident> {
@@ -224,6 +245,105 @@ async fn a_key_that_is_gone_is_destroyed() {
     assert!(incidents.len() == 1 && incidents[0].rules.contains("kms.found-destroyed"), "{incidents:?}");
     scene.sweep().await;
     assert_eq!(scene.incidents().await.len(), 1, "told once");
+}
+
+#[tokio::test]
+async fn one_answer_does_not_make_a_key_gone_that_kms_lists() {
+    let mut scene = Scene::new("").await;
+    (0..3).for_each(|number| scene.kms.set(number, "Enabled"));
+    scene.sweep().await;
+    scene.kms.say([1], &Part::NotFound);
+    scene.sweep().await;
+    assert!(scene.incidents().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_key_that_was_only_said_to_be_gone_is_well_when_kms_knows_it_again() {
+    let mut scene = Scene::new("").await;
+    (0..3).for_each(|number| scene.kms.set(number, "Enabled"));
+    scene.sweep().await;
+    let key = scene.kms.keys().remove(&arn(1)).unwrap();
+    scene.sweep().await;
+    assert_eq!(scene.rules().await, ["kms.found-destroyed"]);
+    scene.kms.keys().insert(arn(1), key);
+    scene.sweep().await;
+    assert!(scene.open().await.is_empty(), "{:?}", scene.rules().await);
+}
+
+#[tokio::test]
+async fn a_key_that_has_vanished_is_asked_about_until_kms_says_so() {
+    let mut scene = Scene::new("").await;
+    (0..3).for_each(|number| scene.kms.set(number, "Enabled"));
+    scene.sweep().await;
+    scene.kms.keys().remove(&arn(1));
+    scene.kms.say([1], &Part::Failed("no answer in time".to_owned()));
+    scene.sweep().await;
+    scene.sweep().await;
+    assert!(scene.incidents().await.is_empty());
+    scene.kms.odd.lock().unwrap().clear();
+    scene.sweep().await;
+    assert_eq!(scene.rules().await, ["kms.found-destroyed"]);
+    scene.kms.asked();
+    scene.sweep().await;
+    assert_eq!(scene.kms.asked(), [arn(0), arn(2)], "it is gone");
+}
+
+#[tokio::test]
+async fn a_sweep_that_sees_too_little_says_so_and_what_it_sees_it_tells() {
+    let mut scene = Scene::new("").await;
+    (0..5).for_each(|number| scene.kms.set(number, "Enabled"));
+    scene.sweep().await;
+    scene.kms.say(0..3, &Part::Denied);
+    scene.kms.set(4, "PendingDeletion");
+    scene.sweep().await;
+    assert_eq!(scene.rules().await, ["kms.found-unusable"], "once is not yet trouble");
+    scene.kms.set(4, "Enabled");
+    for _ in 0..3 {
+        scene.sweep().await;
+    }
+    let open = scene.open().await;
+    assert_eq!(open.len(), 1, "{open:?}");
+    assert_eq!((open[0].family.as_str(), open[0].alerts), ("kmswatch.keys-unseen", 1));
+    assert!(open[0].latest.details["detail"].starts_with("of 3 of 5 keys"), "{:?}", open[0].latest.details);
+    // The next life of the daemon takes it back.
+    scene.round = Round::new(Scope { account: None, region: "eu-central-1".to_owned() });
+    scene.kms.odd.lock().unwrap().clear();
+    scene.sweep().await;
+    assert!(scene.open().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_list_that_is_not_given_twice_is_told() {
+    let mut scene = Scene::new("").await;
+    scene.kms.set(0, "Enabled");
+    *scene.kms.breaks_at.lock().unwrap() = Some(0);
+    scene.sweep().await;
+    assert!(scene.incidents().await.is_empty());
+    *scene.kms.breaks_at.lock().unwrap() = Some(0);
+    scene.sweep().await;
+    assert_eq!(scene.rules().await, ["kmswatch.keys-unseen"]);
+    scene.sweep().await;
+    assert!(scene.open().await.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_review_reads_every_key_whatever_broke_off_before() {
+    let mut scene = Scene::new("").await;
+    (0..7).for_each(|number| scene.kms.set(number, "Enabled"));
+    scene.sweep().await;
+    scene.kms.reviewed.lock().unwrap().clear();
+    *scene.kms.breaks_at.lock().unwrap() = Some(2);
+    scene.sweep().await;
+    tokio::time::advance(scene.review_every).await;
+    // The review breaks off as well, and goes on as one.
+    *scene.kms.breaks_at.lock().unwrap() = Some(1);
+    scene.sweep().await;
+    assert_eq!(scene.kms.reviewed.lock().unwrap().len(), 2);
+    scene.sweep().await;
+    assert_eq!(scene.kms.reviewed.lock().unwrap().len(), 7);
+    scene.kms.reviewed.lock().unwrap().clear();
+    scene.sweep().await;
+    assert!(scene.kms.reviewed.lock().unwrap().is_empty(), "it was whole");
 }
 
 #[tokio::test]

@@ -60,7 +60,8 @@ fn everything() -> String {
         queue_proven("prod", true);
         heartbeat("success");
         sweep_ended("own", "eu-central-1", "ok", 500);
-        swept("own", "eu-central-1", 480, jiff::Timestamp::UNIX_EPOCH);
+        sweep_saw("own", "eu-central-1", 480, 3);
+        swept("own", "eu-central-1", jiff::Timestamp::UNIX_EPOCH);
     });
     handle.render()
 }

@@ -57,7 +57,7 @@ pub fn legacy_resolves<'a>(rules: &RuleSet, open: impl IntoIterator<Item = &'a S
 }
 
 /// Closes open incidents none of whose standing dangers has a rule any more that would group the same way, and says so;
-/// and reports about sinks, queues and canaries that there are no more.
+/// and reports about sinks, queues, canaries and swept places that there are no more.
 pub fn adopt(policy: &Policy, snapshot: &Snapshot, now: Timestamp) -> Decision {
     let mut desk = Desk::new(policy, snapshot, now);
     let mut prints: Vec<&Fingerprint> = snapshot.situations.keys().collect();
@@ -69,7 +69,10 @@ pub fn adopt(policy: &Policy, snapshot: &Snapshot, now: Timestamp) -> Decision {
                 let there = |part: &str, names: &[String]| {
                     incident.latest.details.get(part).is_none_or(|name| names.contains(name))
                 };
-                there("sink", &policy.sinks) && there("queue", &policy.queues) && there("canary", &policy.canaries)
+                there("sink", &policy.sinks)
+                    && there("queue", &policy.queues)
+                    && there("canary", &policy.canaries)
+                    && there("place", &policy.places)
             } else {
                 spoken_for(policy, &situation, &incident, now)
             };

@@ -58,6 +58,8 @@ pub struct Policy {
     pub queues: Vec<String>,
     /// Names of all canaries.
     pub canaries: Vec<String>,
+    /// Accounts and Regions that are swept.
+    pub places: Vec<String>,
     pub engine: EngineSettings,
     /// How long before a date rules with `countdown` are alerts.
     pub marks: Marks,
@@ -96,6 +98,7 @@ impl Policy {
             sinks: self.sinks.clone(),
             queues: self.queues.clone(),
             canaries: self.canaries.clone(),
+            places: self.places.clone(),
             engine: self.engine,
             marks: self.marks.clone(),
             ..Self::default()

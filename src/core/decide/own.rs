@@ -44,6 +44,8 @@ pub enum OwnSubject {
     ConfigRejected,
     /// The archive of raw events misses some, or cannot be put where it belongs.
     ArchiveFailing,
+    /// KMS does not show the keys of an account and Region, or not enough of them.
+    KeysUnseen { place: String },
 }
 
 impl OwnSubject {
@@ -133,6 +135,13 @@ impl OwnSubject {
                 "Events are watched and told as ever, but the record of what was received is not kept whole.",
                 "Mend what the error names: the bucket, its policy, the role's permissions, or the spool's disk.",
             ),
+            Self::KeysUnseen { .. } => (
+                "keys-unseen",
+                "KMS does not show its keys to kmswatch",
+                Severity::High,
+                "Sweeps do not see in which state the keys are: what is done to them, and what no event tells of, is not found.",
+                "Give the role `kms:ListKeys` and `kms:DescribeKey`, and see whether key policies deny them: somebody may want keys unseen.",
+            ),
         };
         Rule {
             id: format!("{PREFIX}{id}"),
@@ -167,7 +176,7 @@ impl OwnSubject {
         }
     }
 
-    /// What tells incidents of one kind apart: the queue, the sink or the canary.
+    /// What tells incidents of one kind apart: the queue, the sink, the canary or the place.
     fn part(&self) -> Option<(&'static str, &str)> {
         match self {
             Self::Deaf { queue }
@@ -178,6 +187,7 @@ impl OwnSubject {
             | Self::QueueKey { queue } => Some(("queue", queue)),
             Self::SinkFailing { sink } => Some(("sink", sink)),
             Self::Blind { canary } => Some(("canary", canary)),
+            Self::KeysUnseen { place } => Some(("place", place)),
             Self::StoreFailing | Self::StateDamaged | Self::ConfigRejected | Self::ArchiveFailing => None,
         }
     }

@@ -195,3 +195,20 @@ fn a_report_about_a_canary_ends_with_the_canary() {
     let incident = decision.situations[0].incident.as_ref().unwrap();
     assert_eq!((incident.state, incident.latest.details["canary"].as_str()), (State::Resolved, "gone"));
 }
+
+#[test]
+fn a_report_about_a_place_ends_when_it_is_not_swept_any_more() {
+    let (mut policy, mut world) = (policy(), World::default());
+    policy.places = vec!["our own account, eu-central-1".into()];
+    for place in ["our own account, eu-central-1", "our own account, us-east-1"] {
+        let unseen = OwnSubject::KeysUnseen { place: place.into() };
+        world.feed_evaluations(&policy, &[own_danger(&unseen, "denied", at(0))], at(0));
+    }
+    let decision = adopt(&policy, &world.snapshot, at(5));
+    assert_eq!(decision.situations.len(), 1);
+    let incident = decision.situations[0].incident.as_ref().unwrap();
+    assert_eq!(
+        (incident.state, incident.latest.details["place"].as_str()),
+        (State::Resolved, "our own account, us-east-1")
+    );
+}
