@@ -61,7 +61,9 @@ pub(super) struct Task {
     pub(super) more: bool,
     /// The last lease came back full.
     backlog: bool,
+    /// When something last came that was leased then, and when whatever woke us last did.
     leased_at: Option<Instant>,
+    woken_at: Instant,
     poll_at: Instant,
     pub(super) no_digest_until: Option<Instant>,
     store_failures: u32,
@@ -103,6 +105,7 @@ impl Task {
             more: true,
             backlog: false,
             leased_at: None,
+            woken_at: now,
             poll_at: now,
             no_digest_until: None,
             store_failures: 0,
@@ -129,6 +132,7 @@ impl Task {
                 () = tokio::time::sleep_until(wake_at) => {}
                 () = self.stop.stopped() => {}
             }
+            self.woken_at = Instant::now();
             self.gather().await;
             // Those that landed at about the same time are settled together.
             while let Some(landed) = self.flights.try_join_next_with_id() {
@@ -232,7 +236,8 @@ impl Task {
         self.backlog = leased.len() >= limit;
         self.more = self.backlog;
         if !leased.is_empty() {
-            self.leased_at = Some(Instant::now());
+            // Not now: after a wait the next one would seem to come too early, and wait as well.
+            self.leased_at = Some(self.woken_at);
         }
         self.poll_at = Instant::now() + POLL;
         self.dues = self.dues.split_off(&(now + Duration::from_nanos(1)));

@@ -13,9 +13,10 @@ use super::keep_invisible;
 use super::settle::{Settler, Weighty};
 use crate::queue::Handle;
 
-/// Whoever comes less than `BUSY` after the last decision waits `GATHER` for others.
-const BUSY: Duration = Duration::from_millis(40);
-const GATHER: Duration = Duration::from_millis(20);
+/// Whoever comes less than `BUSY` after the one before waits `GATHER` for others. What counts is when they came, not when
+/// they were decided: else one wait would make the next one come too early.
+const BUSY: Duration = Duration::from_millis(20);
+const GATHER: Duration = Duration::from_millis(50);
 
 /// Messages decided together at the most, and messages that may wait for the next decision. Beyond it, whoever receives waits.
 const MESSAGES_MAX: usize = 40;
@@ -61,23 +62,28 @@ impl Together {
 
 async fn run(settler: Arc<Settler>, mut batches: mpsc::Receiver<Vec<Weighty>>) {
     let mut waiting: Vec<Weighty> = Vec::new();
-    let mut decided: Option<Instant> = None;
+    let mut came: Option<Instant> = None;
     let mut open = true;
     while open || !waiting.is_empty() {
+        let mut busy = true;
         if waiting.is_empty() {
             match batches.recv().await {
                 Some(batch) => waiting = batch,
                 None => return,
             }
+            busy = came.is_some_and(|at| at.elapsed() < BUSY);
         }
+        came = Some(Instant::now());
         // Where a message waits for its deliveries, it must not wait for those of others.
         if settler.is_durable() {
             // A timer that has run out still takes a millisecond or two: whoever need not wait must not ask one.
-            let busy = decided.is_some_and(|at| at.elapsed() < BUSY);
             let until = busy.then(|| Instant::now() + GATHER);
             while open && waiting.len() < MESSAGES_MAX {
                 match next(&mut batches, until).await {
-                    Ok(batch) => waiting.extend(batch),
+                    Ok(batch) => {
+                        came = Some(Instant::now());
+                        waiting.extend(batch);
+                    }
                     Err(TryRecvError::Disconnected) => open = false,
                     Err(TryRecvError::Empty) => break,
                 }
@@ -85,7 +91,6 @@ async fn run(settler: Arc<Settler>, mut batches: mpsc::Receiver<Vec<Weighty>>) {
         }
         let now = std::mem::take(&mut waiting);
         open &= decide(&settler, now, &mut batches, &mut waiting).await;
-        decided = Some(Instant::now());
     }
 }
 
