@@ -52,16 +52,14 @@ impl Batcher {
     pub(super) async fn work(&self, messages: Vec<Message>) {
         let policy = self.engine.policy();
         let hints = self.engine.canaries().hints();
-        let mut heavy = Vec::new();
-        let mut unmatched = 0;
+        let (mut heavy, mut light) = (Vec::new(), Vec::new());
         for message in messages {
             let canary = hints.may_hold(&message.body);
             if !canary
                 && policy.peek(&message.body).is_some_and(|peek| !policy.concerned(&peek) && !access::teaches(&peek))
             {
-                unmatched += 1;
                 self.using.glance(&self.engine, &message.body);
-                self.done.delete(message.handle).await;
+                light.push(message.handle);
                 continue;
             }
             let mut decoded = decode::decode(&message.body);
@@ -77,6 +75,8 @@ impl Batcher {
             });
             heavy.push((message, decoded));
         }
+        let mut unmatched = light.len() as u64;
+        self.done.delete_all(light).await;
         // Before anything is compared: of two policies of one batch, the later is compared with the earlier.
         self.learn(heavy.iter().flat_map(|(_, decoded)| &decoded.events)).await;
         // Side by side: a slow look-up of one key delays the batch once, not each message behind it.

@@ -20,19 +20,24 @@ const TRIES_MAX: u32 = 5;
 const BATCH_MAX: usize = 10;
 
 pub(super) struct Deleter {
-    sender: mpsc::Sender<Handle>,
+    sender: mpsc::Sender<Vec<Handle>>,
     task: JoinHandle<()>,
 }
 
 /// Takes finished messages.
 #[derive(Clone)]
-pub(super) struct Done(mpsc::Sender<Handle>);
+pub(super) struct Done(mpsc::Sender<Vec<Handle>>);
 
 impl Done {
     /// The message is finished: delete it soon. Waits when deletes cannot keep up.
     pub(super) async fn delete(&self, handle: Handle) {
-        if self.0.send(handle).await.is_err() {
-            tracing::debug!("a message was finished after the last delete; it will come again as a duplicate");
+        self.delete_all(vec![handle]).await;
+    }
+
+    /// As [`Done::delete`], of several at once: each call wakes a task.
+    pub(super) async fn delete_all(&self, handles: Vec<Handle>) {
+        if !handles.is_empty() && self.0.send(handles).await.is_err() {
+            tracing::debug!("messages were finished after the last delete; they will come again as duplicates");
         }
     }
 }
@@ -66,7 +71,7 @@ struct Origin {
     archive: Option<Arc<Spool>>,
 }
 
-async fn run(from: Origin, mut finished: mpsc::Receiver<Handle>, linger: Duration, calls_max: usize) {
+async fn run(from: Origin, mut finished: mpsc::Receiver<Vec<Handle>>, linger: Duration, calls_max: usize) {
     let mut calls: JoinSet<()> = JoinSet::new();
     let mut batch: Vec<Handle> = Vec::with_capacity(BATCH_MAX);
     let mut since = Instant::now();
@@ -74,27 +79,26 @@ async fn run(from: Origin, mut finished: mpsc::Receiver<Handle>, linger: Duratio
         let wait = async {
             if batch.is_empty() { std::future::pending().await } else { tokio::time::sleep_until(since + linger).await }
         };
-        let ended = tokio::select! {
-            handle = finished.recv() => match handle {
-                Some(handle) => {
+        let (all, ended) = tokio::select! {
+            handles = finished.recv() => match handles {
+                Some(handles) => {
                     if batch.is_empty() {
                         since = Instant::now();
                     }
-                    batch.push(handle);
-                    if batch.len() < BATCH_MAX {
-                        continue;
-                    }
-                    false
+                    batch.extend(handles);
+                    (false, false)
                 }
-                None => true,
+                None => (true, true),
             },
-            () = wait => false,
+            () = wait => (true, false),
         };
-        if !batch.is_empty() {
+        while batch.len() >= BATCH_MAX || (all && !batch.is_empty()) {
             while calls.len() >= calls_max {
                 calls.join_next().await;
             }
-            calls.spawn(delete(from.clone(), std::mem::take(&mut batch)));
+            let rest = batch.split_off(batch.len().min(BATCH_MAX));
+            calls.spawn(delete(from.clone(), std::mem::replace(&mut batch, rest)));
+            since = Instant::now();
         }
         if ended {
             break;
