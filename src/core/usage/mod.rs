@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use card::{Harm, InUse, Names, Refused, refused};
 pub use sighting::{Sighting, hints, needs_key, peeked};
-use texts::{TextId, Texts};
+use texts::{TextId, Texts, Wanted};
 
 /// Principals kept of one key.
 pub const USERS_MAX: usize = 100;
@@ -170,37 +170,39 @@ impl Usage {
             self.keys.values().flat_map(|key| key.users.iter().chain(&key.hints)).map(|s| s.last).collect();
         let middle = ages.len() / 2;
         let median = if ages.is_empty() { 0 } else { *ages.select_nth_unstable(middle).1 };
-        let mut texts = Texts::default();
-        for forget in [false, true] {
-            texts = Texts::default();
-            for key in self.keys.values_mut() {
-                for all in [&mut key.users, &mut key.hints] {
-                    if forget {
-                        let half = all.len() / 2;
-                        let mut kept = 0;
-                        all.retain(|seen| {
-                            kept += 1;
-                            seen.last > median || (seen.last == median && kept <= half)
-                        });
-                    }
-                    for seen in all.iter() {
-                        texts.id(self.texts.text(seen.who));
-                    }
-                }
-            }
-            if texts.has_room() {
-                break;
-            }
+        let mut wanted = self.named(None);
+        if !wanted.leave_room() {
+            wanted = self.named(Some(median));
         }
+        let moved = self.texts.keep(&wanted);
         for key in self.keys.values_mut() {
             for all in [&mut key.users, &mut key.hints] {
                 for seen in all.iter_mut() {
-                    seen.who = texts.id(self.texts.text(seen.who));
+                    seen.who = moved.of(seen.who);
                 }
                 all.shrink_to_fit();
             }
         }
-        self.texts = texts;
+    }
+
+    /// The names that keys have, once the half of what is `older` than that is forgotten.
+    fn named(&mut self, older: Option<u32>) -> Wanted {
+        let Self { keys, texts } = self;
+        let mut wanted = texts.wanted();
+        for all in keys.values_mut().flat_map(|key| [&mut key.users, &mut key.hints]) {
+            if let Some(median) = older {
+                let half = all.len() / 2;
+                let mut kept = 0;
+                all.retain(|seen| {
+                    kept += 1;
+                    seen.last > median || (seen.last == median && kept <= half)
+                });
+            }
+            for seen in all.iter() {
+                wanted.mark(texts, seen.who);
+            }
+        }
+        wanted
     }
 }
 
