@@ -116,14 +116,15 @@ fn the_built_in_rules_page_for_what_they_should_and_for_nothing_else() {
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
-/// The severest rule that one event alone sets off.
+/// The severest rule that one event alone sets off, at once.
 fn worst(policy: &Policy, file: &Path) -> Option<(Severity, String)> {
     let mut alerts = vec![];
     for mut event in decode(&fs::read_to_string(file).unwrap()).events {
         access::assess(&mut event, &policy.trust, None);
         let now = event.time + SignedDuration::from_secs(1);
         let evaluation = evaluate(policy, &Prepared { event, marks: vec![], looked_up: None }, now);
-        let alone = evaluation.alerts.into_iter().filter(|alert| alert.rule.window.is_none());
+        let alone =
+            evaluation.alerts.into_iter().filter(|alert| alert.rule.window.is_none() && alert.rule.countdown.is_none());
         alerts.extend(alone.map(|alert| (alert.severity, alert.rule.id.clone())));
     }
     alerts.into_iter().max()
