@@ -8,8 +8,8 @@ use std::hash::BuildHasher;
 pub(super) struct TextId(u32);
 
 /// All names together, in bytes and in number: two bounds, because many short ones cost as much as a few long ones.
-const BYTES_MAX: usize = 24 * 1024 * 1024;
-const NUMBER_MAX: usize = 400_000;
+const BYTES_MAX: usize = 12 * 1024 * 1024;
+const NUMBER_MAX: usize = 200_000;
 
 #[derive(Debug, Default)]
 pub(super) struct Texts {
