@@ -11,6 +11,7 @@ use crate::base::clock::Timestamp;
 use crate::core::access::{self, Trust};
 use crate::core::decide::{Evaluation, Snapshot, decide};
 use crate::core::event::KeyRef;
+use crate::core::inspection::Inspection;
 use crate::core::usage::{InUse, Sighting, Usage};
 use crate::keys::{Inspect, RECORDED_AT_ONCE, RECORDED_WITHIN, recorded_use};
 
@@ -51,6 +52,20 @@ impl Engine {
         in_use
     }
 
+    /// The same with what KMS records of it, asked for meanwhile; `None` where nothing is known.
+    pub async fn in_use_and(
+        &self,
+        key: &KeyRef,
+        trust: &Trust,
+        recorded: impl Future<Output = Option<Inspection>>,
+    ) -> Option<InUse> {
+        let (mut in_use, recorded) = tokio::join!(self.in_use(key, trust), recorded);
+        if let Some(recorded) = recorded {
+            in_use.add_recorded(recorded.last_usage.known(), recorded.grants.known());
+        }
+        Some(in_use).filter(|in_use| !in_use.is_empty())
+    }
+
     /// Puts what is known of the use of their keys into those observations of which somebody will be told. KMS is asked about keys that
     /// cannot be used, a short while for all of them together: no page waits longer, and in a storm the last go without.
     pub(super) async fn fill_in_uses(&self, evaluations: &mut [Evaluation], inspect: Option<&dyn Inspect>) {
@@ -75,11 +90,7 @@ impl Engine {
         let unusable = states.into_iter().any(|fact| fact.state.is_danger());
         let policy = self.policy();
         let recorded = async { recorded_use(inspect.filter(|_| unusable)?, key, until).await };
-        let (mut in_use, recorded) = tokio::join!(self.in_use(key, &policy.trust), recorded);
-        if let Some(recorded) = recorded {
-            in_use.add_recorded(recorded.last_usage.known(), recorded.grants.known());
-        }
-        evaluation.in_use = Some(in_use).filter(|in_use| !in_use.is_empty());
+        evaluation.in_use = self.in_use_and(key, &policy.trust, recorded).await;
     }
 
     /// Which of these observations would be alerts as things stand. Most say what is known: then there is nothing to find out.

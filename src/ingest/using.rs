@@ -61,11 +61,7 @@ impl Using {
         let key = event.key.as_ref().filter(|_| fact.is_some())?;
         // Where KMS may not be asked about the key itself, it is not asked about its use.
         let recorded = async { if prepared.looked_up.is_some() { self.recorded(key).await } else { None } };
-        let (mut in_use, recorded) = tokio::join!(engine.in_use(key, trust), recorded);
-        if let Some(recorded) = recorded {
-            in_use.add_recorded(recorded.last_usage.known(), recorded.grants.known());
-        }
-        Some(in_use).filter(|in_use| !in_use.is_empty())
+        engine.in_use_and(key, trust, recorded).await
     }
 
     async fn recorded(&self, key: &KeyRef) -> Option<Inspection> {
