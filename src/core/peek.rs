@@ -109,11 +109,6 @@ impl<'b> Peek<'b> {
         self.outcomes = Some((at, outcomes));
     }
 
-    /// The outcomes that decoding may give, if that is known.
-    pub fn outcomes(&self) -> Option<&'static [Outcome]> {
-        self.outcomes.map(|(_, outcomes)| outcomes)
-    }
-
     /// The body as a document.
     pub fn view(&self) -> View<'_> {
         View::root(self)

@@ -78,7 +78,7 @@ impl Policy {
         self.rules.concerned(peek) || self.legacy.iter().any(|legacy| legacy.index.concerned(peek))
     }
 
-    /// The same of the event that this is a glance at, whose `text` is read further where the glance cannot tell.
+    /// The same of the event that this is a glance at, whose `text` is read further: for events that the glance does not rule out.
     pub fn concerned_closely(&self, glance: &Glance<'_>, text: &[u8]) -> bool {
         self.rules.concerned_closely(glance, text)
             || glance.peek().is_none_or(|peek| self.legacy.iter().any(|legacy| legacy.index.concerned(&peek)))

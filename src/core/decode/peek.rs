@@ -61,18 +61,23 @@ pub(super) fn record<'b>(
     Some(peek)
 }
 
-/// Reads of a bare CloudTrail record what stands at `paths`, where `brief` is what [`record`] said of it.
-pub(super) fn whole_record<'b>(text: &'b str, paths: &'b Paths, brief: &Peek<'_>) -> Option<Peek<'b>> {
+/// Reads of a bare CloudTrail record what stands at `paths`; `error`: it has an error code.
+pub(super) fn whole_record<'b>(
+    text: &'b str,
+    paths: &'b Paths,
+    source: Cow<'b, str>,
+    detail_type: &'b str,
+    error: bool,
+) -> Option<Peek<'b>> {
     let next = |name: &str| paths.next(PathId::ROOT, name);
-    let known = |name: &str| Some((next(name)?, Some(Cow::Owned(brief.text(&[name])?.to_owned()))));
-    let (detail, outcome) = (next("detail")?, next("outcome")?);
-    let members = vec![known("source")?, known("detail-type")?];
-    let said = [members.first()?.0, members.last()?.0, detail, outcome];
+    let said = [next("source")?, next("detail-type")?, next("detail")?, next("outcome")?];
+    let [source_path, type_path, detail, outcome] = said;
+    let members = vec![(source_path, Some(source)), (type_path, Some(detail_type.into()))];
     let mut peek = Peek::read_within(text, paths, detail, members, JSON_DEPTH_MAX)?;
     // The envelope that decoding puts around the record, and what it adds.
     let others = paths.all_next(PathId::ROOT).map(|(_, path)| path).filter(|path| !said.contains(path));
     others.for_each(|path| peek.forget(path));
-    peek.expect(outcome, brief.outcomes()?);
+    peek.expect(outcome, outcomes(detail_type.ends_with(RECORDED), error));
     Some(peek)
 }
 

@@ -57,9 +57,8 @@ impl<'a> Glance<'a> {
         match &self.what {
             What::Envelope(peek) => Some(Cow::Borrowed(peek)),
             What::Record(brief) => {
-                let source = cloudtrail::source(&brief.event_source);
                 let (name, code) = (brief.event_name.clone(), brief.code.clone());
-                super::peek::record(source.into(), brief.detail_type, name, code).map(Cow::Owned)
+                super::peek::record(brief.source(), brief.detail_type, name, code).map(Cow::Owned)
             }
         }
     }
@@ -77,12 +76,20 @@ impl<'a> Glance<'a> {
     pub fn closer<'b>(&self, text: &'b str, paths: &'b Paths) -> Option<Peek<'b>> {
         match &self.what {
             What::Envelope(_) => super::peek::peek(text, paths),
-            What::Record(_) => super::peek::whole_record(text, paths, self.peek()?.as_ref()),
+            What::Record(brief) => {
+                let error = matches!(&brief.code, Some(Some(code)) if !code.is_empty());
+                super::peek::whole_record(text, paths, brief.source(), brief.detail_type, error)
+            }
         }
     }
 }
 
 impl Brief<'_> {
+    /// As `EventBridge` writes it.
+    fn source<'b>(&self) -> Cow<'b, str> {
+        cloudtrail::source(&self.event_source).into()
+    }
+
     /// The same, on its own.
     pub fn into_owned(self) -> Brief<'static> {
         let own = |text: Cow<'_, str>| Cow::Owned(text.into_owned());

@@ -152,10 +152,10 @@ impl RuleSet {
         self.index.concerned(peek)
     }
 
-    /// The same of the event that this is a glance at, whose `text` is read further where the glance cannot tell.
+    /// The same of the event that this is a glance at, whose `text` is read further: for events that the glance does not rule out.
     pub fn concerned_closely(&self, glance: &Glance<'_>, text: &[u8]) -> bool {
-        let closer = || glance.closer(std::str::from_utf8(text).ok()?, self.index.paths());
-        glance.peek().is_none_or(|peek| self.concerned(&peek)) && closer().is_none_or(|peek| self.concerned(&peek))
+        let closer = std::str::from_utf8(text).ok().and_then(|text| glance.closer(text, self.index.paths()));
+        closer.is_none_or(|peek| self.concerned(&peek))
     }
 
     /// The same question of a decoded document.

@@ -175,13 +175,11 @@ impl Usage {
             wanted = self.named(Some(median));
         }
         let moved = self.texts.keep(&wanted);
-        for key in self.keys.values_mut() {
-            for all in [&mut key.users, &mut key.hints] {
-                for seen in all.iter_mut() {
-                    seen.who = moved.of(seen.who);
-                }
-                all.shrink_to_fit();
+        for all in self.keys.values_mut().flat_map(|key| [&mut key.users, &mut key.hints]) {
+            for seen in all.iter_mut() {
+                seen.who = moved.of(seen.who);
             }
+            all.shrink_to_fit();
         }
     }
 
