@@ -60,7 +60,7 @@ impl Grantee {
         if matches!(text, "AWS Internal" | "Amazon Internal") {
             return Self::service("AWS Internal");
         }
-        if text.ends_with(".amazonaws.com") || text.ends_with(".amazonaws.com.cn") {
+        if is_service(text) {
             return Self::service(text);
         }
         // `111122223333:aws:ec2-infrastructure:i-…`: an instance, in whose name EC2 acts.
@@ -93,6 +93,12 @@ impl Grantee {
         }
         Self { kind: "unknown", account: None, service: None, external: None }
     }
+}
+
+/// A service is its name in the DNS and nothing more: whoever makes a role may call it `x.amazonaws.com`.
+fn is_service(text: &str) -> bool {
+    let bare = !text.contains([':', '/']);
+    bare && (text.ends_with(".amazonaws.com") || text.ends_with(".amazonaws.com.cn"))
 }
 
 /// `arn:aws:sts::111122223333:assumed-role/aws:ec2-infrastructure/i-…`.

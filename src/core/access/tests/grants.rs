@@ -19,6 +19,11 @@ fn every_form_of_a_grantee_is_read() {
         ("arn:aws:iam::444455556666:root", "account", Some(STRANGER), None, Some(true)),
         ("444455556666", "account", Some(STRANGER), None, Some(true)),
         ("lambda.amazonaws.com", "service", None, Some("lambda.amazonaws.com"), Some(false)),
+        ("lambda.amazonaws.com.cn", "service", None, Some("lambda.amazonaws.com.cn"), Some(false)),
+        ("arn:aws:iam::444455556666:role/svc.amazonaws.com", "role", Some(STRANGER), None, Some(true)),
+        ("arn:aws:iam::444455556666:user/svc.amazonaws.com.cn", "user", Some(STRANGER), None, Some(true)),
+        ("arn:aws:sts::444455556666:assumed-role/x/s3.amazonaws.com", "session", Some(STRANGER), None, Some(true)),
+        ("444455556666:s3.amazonaws.com", "unknown", None, None, None),
         ("AWS Internal", "service", None, Some("AWS Internal"), Some(false)),
         (
             "111122223333:aws:ec2-infrastructure:i-0a1b2c3d4e5f67890",
