@@ -408,6 +408,17 @@ pub const FIELDS: &[Field] = &[
         derived: "the same, and the policy known before",
     },
     Field {
+        name: "access.stronger_external",
+        doc: "those of `access.external` that the policy known before let in already, and that may do more now",
+        derived: "the same, and the policy known before",
+    },
+    Field {
+        name: "access.external_gained",
+        doc: "what those in `access.stronger_external` gained, each by a permission at least: of `use`, `administer`, \
+              `grant`, `delete`, `cancel_deletion`, `change_policy`, `read`",
+        derived: "the same, and the policy known before",
+    },
+    Field {
         name: "access.services",
         doc: "AWS services that are let in by name, sorted",
         derived: "the policy in PutKeyPolicy, CreateKey or ReplicateKey",
@@ -581,6 +592,8 @@ mod tests {
             public: Some(true),
             external: list(),
             new_external: list(),
+            stronger_external: list(),
+            external_gained: list(),
             services: list(),
             root: Some(true),
             lockout: Some(true),

@@ -89,6 +89,11 @@ impl Actions {
         Self(self.0 & other.0)
     }
 
+    /// The abilities that it holds something of.
+    pub fn abilities(self) -> impl Iterator<Item = Ability> {
+        Ability::ALL.into_iter().filter(move |ability| !self.within(ability.actions()).is_empty())
+    }
+
     /// `use, grant`; an ability that is there in part names its permissions: `use (Decrypt)`.
     pub fn words(self) -> String {
         if self == Self::ALL {

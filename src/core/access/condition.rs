@@ -59,6 +59,11 @@ impl Terms {
         self.0.easy
     }
 
+    /// Whether whoever meets the others meets these.
+    pub fn ask_no_more_than(&self, others: &Self) -> bool {
+        self.0.conditions.is_subset(&others.0.conditions)
+    }
+
     /// As people read them, after "has something"; empty where there are none.
     pub fn words(&self) -> String {
         let all = &self.0.conditions;

@@ -1,5 +1,7 @@
 //! What changed between two policies, in words: who gained what, who lost what.
 
+use std::collections::BTreeSet;
+
 use super::action::Actions;
 use super::condition::Terms;
 use super::party::{Party, View};
@@ -42,14 +44,30 @@ pub fn diff(before: &Rights, after: &Rights, view: View<'_>) -> Change {
     Change { gained: bounded(gained.into_iter()), lost: bounded(lost.into_iter()) }
 }
 
-/// What somebody has in `to` and not in `from`. What is had without terms is had on any.
+/// Strangers who were let in before and may do more now, and all that they gained together.
+pub(super) fn strengthened<'r>(
+    before: &'r Rights,
+    after: &'r Rights,
+    view: View<'_>,
+) -> (BTreeSet<&'r Party>, Actions) {
+    let (known, now) = (before.external(view), after.external(view));
+    let mut all = (BTreeSet::new(), Actions::NONE);
+    for (party, terms, actions) in more(&before.allowed, &after.allowed) {
+        if known.contains(party) && now.contains(party) && !terms.are_for_ours() {
+            all.0.insert(party);
+            all.1 = all.1.and(actions);
+        }
+    }
+    all
+}
+
+/// What somebody has in `to` and not in `from`. What is had on some terms is had on these and more.
 fn more<'r>(from: &'r Allowed, to: &'r Allowed) -> impl Iterator<Item = (&'r Party, &'r Terms, Actions)> {
     to.iter().flat_map(move |(party, by_terms)| {
         let known = from.get(party);
-        let plain = known.and_then(|known| known.get(&Terms::default())).copied().unwrap_or_default();
         by_terms.iter().filter_map(move |(terms, actions)| {
-            let same = known.and_then(|known| known.get(terms)).copied().unwrap_or_default();
-            let new = actions.without(same).without(plain);
+            let before = known.into_iter().flatten().filter(|(before, _)| before.ask_no_more_than(terms));
+            let new = before.fold(*actions, |new, (_, have)| new.without(*have));
             (!new.is_empty()).then_some((party, terms, new))
         })
     })

@@ -14,6 +14,12 @@ pub struct Access {
     /// Those of `external` that the policy known before did not let in.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub new_external: Vec<String>,
+    /// Those of `external` that the policy known before let in already, and that may do more now.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stronger_external: Vec<String>,
+    /// Abilities of which those in `stronger_external` gained something.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub external_gained: Vec<String>,
     /// AWS services that are let in by name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub services: Vec<String>,

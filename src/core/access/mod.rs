@@ -114,12 +114,15 @@ fn describe(rights: &Rights, before: Option<&Rights>, view: View<'_>) -> Access 
         .map(|ability| ability.as_str().to_owned())
         .collect();
     let change = before.map(|before| diff(before, rights, view)).unwrap_or_default();
+    let (stronger, gained) = before.map(|before| diff::strengthened(before, rights, view)).unwrap_or_default();
     let can = |ability| labels(rights.who_can(ability));
     let services = rights.allowed.keys().filter(|party| matches!(party, Party::Service(_)));
     Access {
         public: Some(rights.is_public()),
         new_external: labels(external.iter().filter(|party| !known.contains(*party)).copied()),
         external: labels(external.iter().copied()),
+        stronger_external: labels(stronger.into_iter()),
+        external_gained: gained.abilities().map(|ability| ability.as_str().to_owned()).collect(),
         services: labels(services),
         root: own.then(|| rights.root == Actions::ALL),
         lockout: own.then(|| nobody_can.iter().any(|ability| ability == A::ChangePolicy.as_str())),

@@ -39,6 +39,7 @@ const VALUES: &[(&str, &[&str])] = &[
             "Updating",
         ],
     ),
+    ("access.external_gained", &["use", "administer", "grant", "delete", "cancel_deletion", "change_policy", "read"]),
     ("access.nobody_can", &["use", "administer", "grant", "delete", "cancel_deletion", "change_policy"]),
     ("grant.kind", &["account", "user", "role", "session", "service", "instance", "id", "unknown"]),
     ("key.manager", &["CUSTOMER", "AWS"]),

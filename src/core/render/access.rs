@@ -36,6 +36,9 @@ pub(super) fn details(event: &Event) -> BTreeMap<String, String> {
         if access.get("external").is_some() {
             warnings.push("strangers are let in");
         }
+        if access.get("stronger_external").is_some() {
+            warnings.push("strangers may do more than before");
+        }
         if is("lockout") {
             warnings.push("nobody of the account may change the policy any more");
         }

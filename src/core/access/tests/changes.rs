@@ -58,6 +58,48 @@ fn conditions_are_part_of_what_is_had() {
 }
 
 #[test]
+fn what_is_had_on_more_conditions_is_no_gain() {
+    let on = |conditions: Value| [root(), statement("Allow", json!({ "AWS": APP }), json!("kms:Decrypt"), conditions)];
+    let one = json!({ "StringEquals": { "kms:ViaService": "s3.eu-central-1.amazonaws.com" } });
+    let mut two = one.clone();
+    two["Bool"] = json!({ "aws:MultiFactorAuthPresent": "true" });
+    let narrower = change(&on(one.clone()), &on(two.clone()));
+    assert_eq!((narrower.gained.len(), narrower.lost.len()), (0, 1), "{narrower:?}");
+    let wider = change(&on(two), &on(one));
+    assert_eq!((wider.gained.len(), wider.lost.len()), (1, 0), "{wider:?}");
+}
+
+#[test]
+fn a_stranger_who_was_there_before_and_may_do_more_is_named() {
+    let view = View { trust: &Trust::default(), home: Some(HOME) };
+    let rights = |statements: &[Value]| Rights::of(&parse(&policy(statements)).unwrap(), Some(KEY), view);
+    let told = |before: &[Value], after: &[Value]| {
+        let access = describe(&rights(after), Some(&rights(before)), view);
+        (access.stronger_external, access.external_gained)
+    };
+    let to = |who: &str, what: Value| allow(json!({ "AWS": who }), what);
+    let nothing = (vec![], vec![]);
+    let more = told(
+        &[root(), to(STRANGER, json!("kms:Verify"))],
+        &[root(), to(STRANGER, json!(["kms:Verify", "kms:CreateGrant", "kms:GetKeyPolicy"]))],
+    );
+    assert_eq!(more, (vec![STRANGER.to_owned()], vec!["grant".to_owned(), "read".to_owned()]));
+    assert_eq!(told(&[root()], &[root(), to(STRANGER, json!("kms:*"))]), nothing, "a new one is `new_external`");
+    assert_eq!(
+        told(&[root(), to(APP, json!("kms:Sign"))], &[root(), to(APP, json!("kms:*"))]),
+        nothing,
+        "ours are no strangers"
+    );
+    let denied = statement("Deny", json!({ "AWS": STRANGER }), json!("kms:Sign"), Value::Null);
+    let (both, use_it) = (to(STRANGER, json!(["kms:Sign", "kms:Verify"])), vec!["use".to_owned()]);
+    assert_eq!(told(&[both.clone(), denied], &[both]).1, use_it, "a Deny that is taken back is a gain");
+    let bound = json!({ "StringEquals": { "aws:PrincipalAccount": HOME } });
+    let for_ours = statement("Allow", json!({ "AWS": STRANGER }), json!("kms:*"), bound);
+    let verify = to(STRANGER, json!("kms:Verify"));
+    assert_eq!(told(&[verify.clone()], &[verify, for_ours]), nothing, "nobody but ours meets it");
+}
+
+#[test]
 fn a_new_deny_is_a_loss_and_its_end_a_gain() {
     let deny = statement("Deny", json!({ "AWS": APP }), json!("kms:Decrypt"), Value::Null);
     let denied = change(&[root()], &[root(), deny.clone()]);
