@@ -15,6 +15,7 @@ use crate::core::inspection::{Details, Inspection, Part, Wants};
 use crate::core::observe::{By, Observation};
 use crate::engine::Engine;
 use crate::keys::{Inspect, Scope};
+use crate::store::{StoreError, StoreErrorKind};
 
 /// Keys looked at, and told to the engine, together; the inspector lets fewer go at once.
 const TOGETHER: usize = 50;
@@ -251,7 +252,7 @@ async fn tell(
     seen: &[Inspection],
     review: bool,
 ) -> Result<(), Broken> {
-    let store = |error: crate::store::StoreError| Broken::Store(format!("the store: {error}"));
+    let store = |error: StoreError| Broken::Store(format!("the store: {error}"));
     let remembered = engine.store().recall_keys(arns).await.map_err(store)?;
     let remembered: HashMap<&str, &KeyRef> =
         remembered.iter().filter_map(|key| Some((key.arn.as_deref()?, key))).collect();
@@ -273,10 +274,28 @@ async fn tell(
         fresh.extend(after.filter(|after| Some(after) != before && !inspection.is_gone()));
         observations.push(observation);
     }
+    if review {
+        learn_policies(engine, seen).await.map_err(store)?;
+    }
     engine.observe_asking(&observations, Some(inspect)).await.map_err(store)?;
     // Only now: if the daemon dies in between, they are new once more.
     if !fresh.is_empty() {
         engine.store().remember_keys(engine.now(), &fresh).await.map_err(store)?;
     }
     Ok(())
+}
+
+/// What KMS says of policies is what the next one is compared with, where no event told of one.
+async fn learn_policies(engine: &Engine, seen: &[Inspection]) -> Result<(), StoreError> {
+    let mut lessons = vec![];
+    for inspection in seen {
+        let Some(text) = inspection.policy.known() else { continue };
+        let known = match engine.store().recall_policies(&inspection.arn).await {
+            // Whoever learns of this key next begins its history anew.
+            Err(error) if error.kind == StoreErrorKind::Corrupt => None,
+            other => other?,
+        };
+        lessons.extend(known.unwrap_or_default().reading(&inspection.arn, inspection.read_at, text));
+    }
+    if lessons.is_empty() { Ok(()) } else { engine.store().learn_policies(engine.now(), &lessons).await }
 }

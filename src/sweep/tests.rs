@@ -33,6 +33,8 @@ struct FakeKms {
     odd: Mutex<BTreeMap<usize, Part<Details>>>,
     /// Keys of which the policy was asked for.
     reviewed: Mutex<BTreeSet<String>>,
+    /// The policy of each key, where it may be read.
+    policy: Mutex<Option<String>>,
 }
 
 impl FakeKms {
@@ -98,6 +100,7 @@ impl Inspect for FakeKms {
         }
         if wants.policy {
             self.reviewed.lock().unwrap().insert(arn.to_owned());
+            seen.policy = self.policy.lock().unwrap().clone().map_or(Part::Denied, Part::Known);
         }
         if wants.last_usage {
             if *self.silent.lock().unwrap() {
@@ -430,6 +433,26 @@ async fn a_review_ends_only_what_it_judged() {
     scene.kms.keys().get_mut(&arn(0)).unwrap().created = Some("2026-11-20T00:00:00Z".parse().unwrap());
     scene.sweep().await;
     assert!(!overdue(&scene).await);
+}
+
+#[tokio::test]
+async fn the_policy_that_a_review_reads_is_what_the_next_is_compared_with() {
+    let mut scene = Scene::new("").await;
+    scene.kms.set(0, "Enabled");
+    let known = async |scene: &Scene| scene.engine.store().recall_policies(&arn(0)).await.unwrap();
+    scene.review_every = Duration::ZERO;
+    scene.sweep().await;
+    assert_eq!(known(&scene).await, None, "it may not be read");
+    let texts = ["{\"Statement\":[]}", "{ \"Statement\": [] }", "{\"Statement\":[],\"Id\":\"x\"}"];
+    for (text, versions) in texts.into_iter().zip([1, 1, 2]) {
+        *scene.kms.policy.lock().unwrap() = Some(text.to_owned());
+        scene.sweep().await;
+        assert_eq!(known(&scene).await.unwrap().versions.len(), versions, "{text}");
+    }
+    scene.review_every = Duration::from_hours(24);
+    *scene.kms.policy.lock().unwrap() = Some("{}".to_owned());
+    scene.sweep().await;
+    assert_eq!(known(&scene).await.unwrap().versions.len(), 2, "it was no review");
 }
 
 #[tokio::test]

@@ -1,13 +1,13 @@
 //! The policies seen of keys before: what a new one is compared with.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::core::event::{Event, EventId, Outcome};
 use crate::core::peek::Peek;
 
-/// A key's policy as one event told it.
+/// A key's policy as one event told it, or KMS when it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Version {
     pub at: Timestamp,
@@ -40,6 +40,17 @@ const TEXT_BYTES_KEPT: usize = 32 * 1024;
 /// The calls that put a policy in force.
 const TEACHERS: &[&str] = &["CreateKey", "PutKeyPolicy", "ReplicateKey"];
 
+/// The id of what no event told: KMS was asked.
+const READING: &str = "reading:";
+/// KMS is eventually consistent: what is read so soon after a change may be what was before it.
+const CONSISTENT_AFTER: SignedDuration = SignedDuration::from_mins(5);
+
+impl Version {
+    fn is_reading(&self) -> bool {
+        self.event.0.starts_with(READING)
+    }
+}
+
 impl History {
     /// Adds a version; says whether anything is new.
     pub fn learn(&mut self, version: &Version) -> bool {
@@ -56,8 +67,29 @@ impl History {
 
     /// The policy that was in force before an event.
     pub fn before(&self, event: &Event) -> Option<&str> {
-        let older = self.versions.iter().find(|known| (known.at, &known.event) < (event.time, &event.id));
-        older.and_then(|version| version.text.as_deref())
+        let mut older = self.versions.iter().skip_while(|known| (known.at, &known.event) >= (event.time, &event.id));
+        let newest = older.next()?;
+        let told = older.next();
+        // KMS may answer with the policy of a moment ago: what an event told shortly before a reading counts more.
+        let stale = told.filter(|told| {
+            newest.is_reading() && !told.is_reading() && newest.at.duration_since(told.at) <= CONSISTENT_AFTER
+        });
+        stale.unwrap_or(newest).text.as_deref()
+    }
+
+    /// What KMS's own answer teaches of the policy of a key; `None` where nothing is new.
+    pub fn reading(&self, arn: &str, read_at: Timestamp, text: &str) -> Option<Lesson> {
+        let newest = self.versions.first();
+        let same = |known: &Version| {
+            let known = known.text.as_deref().unwrap_or_default();
+            let json = |text: &str| serde_json::from_str::<Value>(text).ok();
+            known == text || json(known).is_some_and(|known| json(text) == Some(known))
+        };
+        if text.len() > TEXT_BYTES_KEPT || newest.is_some_and(|known| known.at >= read_at || same(known)) {
+            return None;
+        }
+        let event = EventId(format!("{READING}{arn}"));
+        Some(Lesson { arn: arn.to_owned(), version: Version { at: read_at, event, text: Some(text.to_owned()) } })
     }
 
     /// How much memory it takes, about.

@@ -147,6 +147,36 @@ fn an_event_is_compared_with_what_was_before_it() {
 }
 
 #[test]
+fn what_kms_says_is_compared_with_too() {
+    let at = |second: u32| put_policy(second, &json!({})).time;
+    let text = |statements: &[Value]| policy(statements).to_string();
+    let mut history = History::default();
+    let first = history.reading(KEY, at(1), &text(&[root()])).unwrap();
+    assert_eq!((first.arn.as_str(), first.version.at), (KEY, at(1)));
+    history.learn(&first.version);
+    let spaced = serde_json::to_string_pretty(&policy(&[root()])).unwrap();
+    assert_eq!(history.reading(KEY, at(5), &spaced), None, "the same in other words");
+    assert_eq!(history.reading(KEY, at(0), "{}"), None, "what is known is newer");
+    assert_eq!(history.reading(KEY, at(5), &"x".repeat(40_000)), None, "it is none of KMS's policies");
+    let mut opened = put_policy(10, &policy(&[root(), allow(json!({ "AWS": STRANGER }), json!("kms:Decrypt"))]));
+    history.learn(&lesson(&opened).unwrap().version);
+    assess(&mut opened, &Trust::default(), Some(&history));
+    let access = &opened.document["access"];
+    assert_eq!((&access["compared"], &access["new_external"]), (&json!(true), &json!([STRANGER])));
+
+    // KMS answers with what was before the event.
+    history.learn(&history.reading(KEY, at(12), &text(&[root()])).unwrap().version);
+    let after = put_policy(20, &policy(&[]));
+    assert!(history.before(&after).unwrap().contains(STRANGER), "an event has just told otherwise");
+    let mut late = after.clone();
+    late.time += jiff::SignedDuration::from_mins(10);
+    let mut settled = History { versions: history.versions[1..].to_vec() };
+    let read_at = at(12) + jiff::SignedDuration::from_mins(6);
+    settled.learn(&settled.reading(KEY, read_at, &text(&[root()])).unwrap().version);
+    assert!(!settled.before(&late).unwrap().contains(STRANGER), "KMS says so long after the event");
+}
+
+#[test]
 fn a_history_does_not_depend_on_the_order_of_arrival() {
     let events: Vec<Event> = [5, 3, 9, 1, 7].map(|second| put_policy(second, &policy(&[]))).into();
     let learnt = |order: &[usize]| {
