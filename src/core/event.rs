@@ -442,6 +442,12 @@ pub const FIELDS: &[Field] = &[
         derived: "the policy in PutKeyPolicy, CreateKey or ReplicateKey",
     },
     Field {
+        name: "access.perhaps_nobody_can",
+        doc: "of `administer`, `cancel_deletion` and `change_policy`, what nobody of the key's account may do if a Deny \
+              holds whose conditions cannot be judged; what is in `access.nobody_can` is not repeated",
+        derived: "the policy in PutKeyPolicy, CreateKey or ReplicateKey",
+    },
+    Field {
         name: "access.can_use",
         doc: "who may encrypt, decrypt, sign, …: account ids, `o-…`, principals, services, `*` for anybody; sorted",
         derived: "the policy in PutKeyPolicy, CreateKey or ReplicateKey",
@@ -598,6 +604,7 @@ mod tests {
             root: Some(true),
             lockout: Some(true),
             nobody_can: list(),
+            perhaps_nobody_can: list(),
             can_use: list(),
             can_administer: list(),
             can_grant: list(),

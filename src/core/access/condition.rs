@@ -116,6 +116,45 @@ impl Condition {
         if negative && self.quantifier != Quantifier::AnyValue { self.parties() } else { None }
     }
 
+    /// One of "anybody but".
+    pub fn is_negative(&self) -> bool {
+        NEGATIVE.contains(&self.operator.as_str())
+    }
+
+    /// What holds of every call by a principal: it says nothing.
+    pub fn is_certain(&self) -> bool {
+        let all = |wanted: &str| self.values.iter().all(|value| value.eq_ignore_ascii_case(wanted));
+        match self.operator.as_str() {
+            _ if self.values.is_empty() => false,
+            "null" => all("false") && ALWAYS_THERE.contains(&self.key.as_str()),
+            // KMS takes no other connection.
+            "bool" => all("true") && self.key == "aws:securetransport",
+            "stringlike" | "arnlike" => {
+                ALWAYS_THERE.contains(&self.key.as_str()) && self.values.iter().any(|value| is_anything(value))
+            }
+            _ => false,
+        }
+    }
+
+    /// Where a Deny asks for it: what a person or program of ours need not meet. A connection that is not encrypted, a second
+    /// factor that is missing or old, a call on somebody's behalf, a check that is passed over.
+    pub fn is_easily_escaped(&self) -> bool {
+        let all = |wanted: &str| !self.values.is_empty() && self.values.iter().all(|v| v.eq_ignore_ascii_case(wanted));
+        match (self.operator.as_str(), self.key.as_str()) {
+            ("bool", "aws:securetransport" | "aws:multifactorauthpresent") => all("false"),
+            ("null", "aws:multifactorauthpresent" | "aws:multifactorauthage") => all("true"),
+            ("bool", "kms:bypasspolicylockoutsafetycheck" | "aws:viaawsservice" | "aws:principalisawsservice") => {
+                all("true")
+            }
+            ("numericgreaterthan" | "numericgreaterthanequals", "aws:multifactorauthage")
+            | (
+                "stringequals" | "stringlike",
+                "kms:viaservice" | "aws:calledvia" | "aws:calledviafirst" | "aws:calledvialast",
+            ) => true,
+            _ => false,
+        }
+    }
+
     /// What a person or program of ours meets without trouble: a second factor, an encrypted connection.
     pub fn is_harmless(&self) -> bool {
         let asks_for_true = self.values.iter().all(|value| value.eq_ignore_ascii_case("true"));
@@ -126,14 +165,23 @@ impl Condition {
 
     /// Whom the values name, if each of them names somebody.
     fn parties(&self) -> Option<BTreeSet<Party>> {
-        let party: fn(&str) -> Option<Party> = match self.key.as_str() {
-            "aws:principalorgid" | "aws:sourceorgid" => |value| organization(value),
-            "aws:principalorgpaths" | "aws:sourceorgpaths" => |value| organization(value.split('/').next()?),
-            "aws:principalaccount" | "kms:calleraccount" | "aws:sourceaccount" => Party::of_account_value,
-            "aws:principalarn" | "aws:sourcearn" => principal,
-            _ => return None,
+        self.named(|_| None)
+    }
+
+    /// Whom the values of a comparison with the caller name, if each of them names somebody; `or` reads the ARNs that name no
+    /// account in full.
+    pub fn named(&self, or: impl Fn(&str) -> Option<Party>) -> Option<BTreeSet<Party>> {
+        if !self.is_negative() && !POSITIVE.contains(&self.operator.as_str()) {
+            return None;
+        }
+        let party = |value: &String| match self.key.as_str() {
+            "aws:principalorgid" | "aws:sourceorgid" => organization(value),
+            "aws:principalorgpaths" | "aws:sourceorgpaths" => organization(value.split('/').next()?),
+            "aws:principalaccount" | "kms:calleraccount" | "aws:sourceaccount" => Party::of_account_value(value),
+            "aws:principalarn" | "aws:sourcearn" => principal(value).or_else(|| or(value)),
+            _ => None,
         };
-        let parties: Option<BTreeSet<Party>> = self.values.iter().map(|value| party(value)).collect();
+        let parties: Option<BTreeSet<Party>> = self.values.iter().map(party).collect();
         parties.filter(|parties| !parties.is_empty())
     }
 
@@ -164,6 +212,25 @@ const TERMS_SHOWN: usize = 3;
 const POSITIVE: &[&str] = &["stringequals", "stringequalsignorecase", "stringlike", "arnequals", "arnlike"];
 const NEGATIVE: &[&str] =
     &["stringnotequals", "stringnotequalsignorecase", "stringnotlike", "arnnotequals", "arnnotlike"];
+
+/// Keys that every call by a principal has (IAM user guide, "AWS global condition context keys").
+const ALWAYS_THERE: &[&str] = &[
+    "aws:currenttime",
+    "aws:epochtime",
+    "aws:principalaccount",
+    "aws:principalarn",
+    "aws:principaltype",
+    "aws:requestedregion",
+    "aws:securetransport",
+    "aws:userid",
+    "kms:calleraccount",
+];
+
+/// A pattern that leaves nothing out.
+fn is_anything(pattern: &str) -> bool {
+    matches!(pattern, "*" | "arn:*" | "arn:*:*" | "arn:aws:*" | "arn:aws:iam::*" | "arn:aws:iam::*:*")
+        || (!pattern.is_empty() && pattern.bytes().all(|b| b == b'*'))
+}
 
 /// IAM user guide, "Condition operators".
 const OPERATORS: &[&str] = &[

@@ -32,6 +32,9 @@ pub struct Access {
     /// Abilities that nobody of the key's account has.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub nobody_can: Vec<String>,
+    /// Abilities that mend a key and that nobody of its account has if Denies hold whose conditions cannot be judged.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub perhaps_nobody_can: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub can_use: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]

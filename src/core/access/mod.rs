@@ -1,8 +1,8 @@
 //! Who may do what with a key: what a key policy or a grant in an event means, measured by who belongs to us.
 //!
 //! [`parse`] reads a policy, [`rights`] brings it into a normal form in which two policies that mean the same are the same,
-//! [`diff`] compares two of them, [`grant`] reads a `CreateGrant`, and [`known`] says what to remember. [`assess`] puts all
-//! of it into an event's document, as `access`, `grant` and `actor.external`.
+//! [`mend`] asks who could still give a key back, [`diff`] compares two of them, [`grant`] reads a `CreateGrant`, and [`known`]
+//! says what to remember. [`assess`] puts all of it into an event's document, as `access`, `grant` and `actor.external`.
 
 mod action;
 mod condition;
@@ -11,6 +11,7 @@ mod facts;
 mod grant;
 mod known;
 mod memory;
+mod mend;
 mod notes;
 mod parse;
 mod party;
@@ -113,6 +114,9 @@ fn describe(rights: &Rights, before: Option<&Rights>, view: View<'_>) -> Access 
         .filter(|ability| own && !rights.own_can(*ability, view))
         .map(|ability| ability.as_str().to_owned())
         .collect();
+    let doubtful = |ability: &A| own && rights.own_can(*ability, view) && !rights.own_can_beyond_doubt(*ability);
+    let perhaps_nobody_can =
+        mend::MENDING.into_iter().filter(doubtful).map(|ability| ability.as_str().to_owned()).collect();
     let change = before.map(|before| diff(before, rights, view)).unwrap_or_default();
     let (stronger, gained) = before.map(|before| diff::strengthened(before, rights, view)).unwrap_or_default();
     let can = |ability| labels(rights.who_can(ability));
@@ -127,6 +131,7 @@ fn describe(rights: &Rights, before: Option<&Rights>, view: View<'_>) -> Access 
         root: own.then(|| rights.root == Actions::ALL),
         lockout: own.then(|| nobody_can.iter().any(|ability| ability == A::ChangePolicy.as_str())),
         nobody_can,
+        perhaps_nobody_can,
         can_use: can(A::Use),
         can_administer: can(A::Administer),
         can_grant: can(A::Grant),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::action::fits;
 use super::action::{Ability, Actions};
 use super::condition::{Condition, Terms, are_ours};
+use super::mend::beyond_doubt;
 use super::notes::Notes;
 use super::parse::{KeyPolicy, Statement, Who};
 use super::party::{Party, Standing, View};
@@ -18,6 +19,8 @@ pub struct Rights {
     pub denied: BTreeMap<(Party, Terms), Actions>,
     /// What the account itself is allowed without a condition, whatever is denied.
     pub root: Actions,
+    /// What somebody of the key's account has, also if every Deny holds whose conditions cannot be judged.
+    pub beyond_doubt: Actions,
     pub unknown: Notes,
 }
 
@@ -47,6 +50,7 @@ impl Rights {
             rights.unknown.add(&format!("more than {EXCLUSIONS_MAX} different exclusions: the rest was not weighed"));
         }
         rights.allowed = denials.taken_from(rights.allowed, view);
+        rights.beyond_doubt = beyond_doubt(policy, key_arn, view);
         rights
     }
 
@@ -82,11 +86,18 @@ impl Rights {
 
     fn deny(&mut self, statement: &Statement, denials: &mut Denials, view: View<'_>) {
         let mut who = statement.who.clone();
-        let mut terms = Terms::of(statement.conditions.clone(), view);
-        // "Deny anybody whose account is not X" is "deny anybody but X".
-        if let (Who::Only(parties), [only]) = (&who, statement.conditions.iter().collect::<Vec<_>>().as_slice())
+        // A condition that holds of every call hides nothing.
+        let conditions: BTreeSet<Condition> =
+            statement.conditions.iter().filter(|condition| !condition.is_certain()).cloned().collect();
+        // "Deny anybody whose account is not X" is "deny anybody but X"; also not Y, "anybody but X and Y".
+        let excluded: Option<BTreeSet<Party>> = conditions
+            .iter()
+            .map(Condition::excludes)
+            .try_fold(BTreeSet::new(), |all, few| Some(all.into_iter().chain(few?).collect()));
+        let mut terms = Terms::of(conditions, view);
+        if let (Who::Only(parties), Some(few)) = (&who, excluded)
             && parties.contains(&Party::Anybody)
-            && let Some(few) = only.excludes()
+            && !few.is_empty()
         {
             (who, terms) = (Who::AllBut(few), Terms::default());
         }
@@ -120,6 +131,11 @@ impl Rights {
             .filter(|(party, _)| is_own(party, view))
             .flat_map(|(_, by_terms)| by_terms)
             .any(|(terms, actions)| !actions.within(ability.actions()).is_empty() && (any_terms || terms.are_easy()))
+    }
+
+    /// Whether somebody of the key's account has an ability that mends it, whatever Denies on conditions may hold.
+    pub fn own_can_beyond_doubt(&self, ability: Ability) -> bool {
+        !self.beyond_doubt.within(ability.actions()).is_empty()
     }
 
     /// Anybody in any account may do something.
@@ -285,7 +301,7 @@ fn is_left_out(one: &Party, broad: &Party) -> bool {
 }
 
 /// Whether a party as a whole may be one of `few`.
-fn may_be_among(party: &Party, few: &BTreeSet<Party>, view: View<'_>) -> bool {
+pub(super) fn may_be_among(party: &Party, few: &BTreeSet<Party>, view: View<'_>) -> bool {
     let account = party.account();
     few.iter().any(|one| match (one, party) {
         (one, party) if one == party => true,

@@ -41,6 +41,7 @@ const VALUES: &[(&str, &[&str])] = &[
     ),
     ("access.external_gained", &["use", "administer", "grant", "delete", "cancel_deletion", "change_policy", "read"]),
     ("access.nobody_can", &["use", "administer", "grant", "delete", "cancel_deletion", "change_policy"]),
+    ("access.perhaps_nobody_can", &["administer", "cancel_deletion", "change_policy"]),
     ("grant.kind", &["account", "user", "role", "session", "service", "instance", "id", "unknown"]),
     ("key.manager", &["CUSTOMER", "AWS"]),
     ("key.origin", &["AWS_KMS", "EXTERNAL", "AWS_CLOUDHSM", "EXTERNAL_KEY_STORE"]),

@@ -42,6 +42,10 @@ pub(super) fn details(event: &Event) -> BTreeMap<String, String> {
         if is("lockout") {
             warnings.push("nobody of the account may change the policy any more");
         }
+        if access.get("perhaps_nobody_can").is_some() {
+            warnings.push("a Deny on conditions may keep everybody of the account from mending the key");
+            add("access denied", join(&lines("denied")));
+        }
         add("access warning", warnings.join("; "));
         add("not understood", join(&lines("unknown")));
     }

@@ -226,6 +226,84 @@ fn without_anybody_who_can_mend_it_a_key_is_locked() {
 }
 
 #[test]
+fn a_deny_does_not_hide_behind_conditions_that_always_hold() {
+    let deny = |condition: Value| {
+        let what = json!(["kms:PutKeyPolicy", "kms:CancelKeyDeletion"]);
+        meaning(&[root(), statement("Deny", json!("*"), what, condition)])
+    };
+    for certain in [
+        json!({ "Null": { "aws:PrincipalArn": "false" } }),
+        json!({ "Bool": { "aws:SecureTransport": "true" } }),
+        json!({ "StringLike": { "aws:PrincipalArn": "*" } }),
+        json!({ "ArnLike": { "aws:PrincipalArn": "arn:aws:iam::*:*" } }),
+        json!({ "StringNotEquals": { "aws:PrincipalArn": "arn:aws:iam::444455556666:role/x" }, "Bool": { "aws:SecureTransport": "true" } }),
+        json!({ "StringNotEquals": { "aws:PrincipalAccount": STRANGER, "aws:PrincipalOrgID": "o-a1b2c3d4e5" } }),
+    ] {
+        let access = deny(certain.clone());
+        assert_eq!(access.lockout, Some(true), "{certain}");
+        assert_eq!(access.nobody_can, ["cancel_deletion", "change_policy"], "{certain}");
+        assert_eq!(access.perhaps_nobody_can, [""; 0], "{certain}");
+    }
+    let but_one = deny(
+        json!({ "ArnNotEquals": { "aws:PrincipalArn": ADMIN }, "StringNotEquals": { "aws:PrincipalAccount": STRANGER } }),
+    );
+    assert_eq!((but_one.lockout, but_one.perhaps_nobody_can.len()), (Some(false), 0), "an administrator is left");
+}
+
+#[test]
+fn a_deny_whose_condition_cannot_be_judged_may_leave_nobody() {
+    let with = |more: &[Value]| meaning(&[&[root()], more].concat()).perhaps_nobody_can;
+    let deny = |who: Value, condition: Value| statement("Deny", who, json!("kms:PutKeyPolicy"), condition);
+    let anybody = |condition: Value| with(&[deny(json!("*"), condition)]);
+    let network = json!({ "StringNotEquals": { "aws:SourceVpce": "vpce-0123456789abcdef0" } });
+    let change_policy = vec!["change_policy".to_owned()];
+    for doubtful in [
+        network.clone(),
+        json!({ "DateGreaterThan": { "aws:CurrentTime": "2020-01-01T00:00:00Z" } }),
+        json!({ "IpAddress": { "aws:SourceIp": "0.0.0.0/0" } }),
+        json!({ "Null": { "aws:PrincipalTag/x": "true" } }),
+        json!({ "StringEquals": { "aws:PrincipalAccount": HOME, "aws:RequestedRegion": "eu-central-1" } }),
+        json!({ "ArnNotLike": { "aws:PrincipalArn": "arn:aws:iam::444455556666:role/*" }, "NumericLessThan": { "aws:x": "5" } }),
+        json!({ "StringMatches": { "aws:PrincipalArn": "x" } }),
+    ] {
+        assert_eq!(anybody(doubtful.clone()), change_policy, "{doubtful}");
+    }
+    for escaped in [
+        Value::Null,
+        json!({ "Bool": { "aws:SecureTransport": "false" } }),
+        json!({ "BoolIfExists": { "aws:MultiFactorAuthPresent": "false" } }),
+        json!({ "Bool": { "kms:BypassPolicyLockoutSafetyCheck": "true" } }),
+        json!({ "StringEquals": { "kms:ViaService": "ec2.eu-central-1.amazonaws.com" } }),
+        json!({ "StringEquals": { "aws:PrincipalAccount": STRANGER, "aws:RequestedRegion": "eu-central-1" } }),
+        json!({ "ArnLike": { "aws:PrincipalArn": "arn:aws:iam::*:role/dev-*" } }),
+        json!({ "ArnNotLike": { "aws:PrincipalArn": ADMIN }, "StringNotEquals": { "aws:SourceVpce": "vpce-0" } }),
+        json!({ "ArnNotLike": { "aws:PrincipalArn": "arn:aws:iam::*:role/a*" }, "StringNotEquals": { "aws:SourceVpce": "vpce-0" } }),
+    ] {
+        assert_eq!(anybody(escaped.clone()), [""; 0], "{escaped}");
+    }
+    assert_eq!(with(&[deny(json!({ "AWS": HOME }), network.clone())]), change_policy);
+    assert_eq!(with(&[deny(json!({ "AWS": APP }), network.clone())]), [""; 0], "the account has others");
+    assert_eq!(
+        with(&[statement("Deny", json!("*"), json!("kms:Decrypt"), network.clone())]),
+        [""; 0],
+        "it is only use"
+    );
+    let but =
+        |who: &str| json!({ "Effect": "Deny", "NotPrincipal": { "AWS": who }, "Action": "kms:*", "Resource": "*" });
+    assert_eq!(
+        with(&[but(ADMIN), deny(json!({ "AWS": ADMIN }), network.clone())]),
+        change_policy,
+        "one denies it to all but the administrator, the other to the administrator"
+    );
+    let mut but_admin = but(ADMIN);
+    but_admin["Condition"] = network;
+    assert_eq!(with(&[but_admin.clone()]), [""; 0]);
+    let mut but_app = but(APP);
+    but_app["Condition"] = but_admin["Condition"].clone();
+    assert_eq!(with(&[but_admin, but_app]).len(), 3, "nobody is left out of both");
+}
+
+#[test]
 fn a_deny_takes_away_and_narrows() {
     let app = allow(json!({ "AWS": APP }), json!(["kms:Decrypt", "kms:Encrypt"]));
     let access = meaning(&[root(), app, statement("Deny", json!({ "AWS": APP }), json!("kms:Decrypt"), Value::Null)]);

@@ -94,6 +94,21 @@ proptest! {
     }
 
     #[test]
+    fn without_conditions_nothing_is_in_doubt(statements in statements()) {
+        let plain: Vec<Value> = statements
+            .into_iter()
+            .filter(|one| one["Effect"] == "Allow" || one.get("Condition").is_none())
+            .collect();
+        prop_assert_eq!(meaning(&plain).perhaps_nobody_can, [""; 0]);
+    }
+
+    #[test]
+    fn what_is_in_doubt_is_not_certain(statements in statements()) {
+        let access = meaning(&statements);
+        prop_assert!(access.perhaps_nobody_can.iter().all(|ability| !access.nobody_can.contains(ability)));
+    }
+
+    #[test]
     fn no_text_panics(text in ".{0,200}") {
         _ = parse(&Value::from(text.clone()));
         let odd = json!({ "Effect": "Allow", "Principal": { "AWS": text.clone() }, "Action": text.clone(), "Resource": "*",
