@@ -26,10 +26,15 @@ pub trait Tree<'d>: Copy {
 
     /// Shows each member whose path `paths` goes on with, this value being the one at `at`.
     fn each_named(self, paths: &Paths, at: PathId, show: &mut impl FnMut(PathId, Self)) {
-        for (name, path) in paths.all_next(at) {
-            if let Some(member) = self.member(name) {
-                show(path, member);
-            }
+        by_name(self, paths, at, show);
+    }
+}
+
+/// [`Tree::each_named`] by asking for each name.
+pub(crate) fn by_name<'d, T: Tree<'d>>(value: T, paths: &Paths, at: PathId, show: &mut impl FnMut(PathId, T)) {
+    for (name, path) in paths.all_next(at) {
+        if let Some(member) = value.member(name) {
+            show(path, member);
         }
     }
 }

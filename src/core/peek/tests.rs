@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::core::pattern::tree::{Leaf, Tree};
+use crate::core::pattern::tree::{Leaf, Tree, by_name};
 
 fn paths() -> Paths {
     Paths::new([vec!["a"], vec!["a", "b"], vec!["b"], vec!["c", "a", "b"], vec!["c.a"], vec!["é"], vec!["long name"]])
@@ -167,6 +167,33 @@ fn what_nobody_asked_about_is_unknown() {
     peek.expect(b, &[Outcome::Denied, Outcome::Failed]);
     let strings: Vec<&str> = peek.view().member("b").unwrap().leaf().unwrap().strings().collect();
     assert_eq!(strings, ["denied", "failed"]);
+}
+
+#[test]
+fn members_are_shown_as_they_are_found_by_name() {
+    fn shown<'d, T: Tree<'d>>(
+        view: T,
+        show: impl FnOnce(T, &mut dyn FnMut(PathId, T)),
+    ) -> Vec<(PathId, bool, Vec<&'d str>)> {
+        let mut members = vec![];
+        show(view, &mut |path, member: T| {
+            members.push((path, member.is_unknown(), member.leaf().into_iter().flat_map(Leaf::strings).collect()));
+        });
+        members.sort();
+        members
+    }
+    let paths = paths();
+    let mut peek = Peek::read(r#"{"a":{"b":1},"b":"x","c.a":"y","zz":1}"#, &paths, 64).unwrap();
+    peek.forget(paths.find(["a"]).unwrap());
+    peek.forget(paths.find(["c"]).unwrap());
+    peek.expect(paths.find(["b"]).unwrap(), &[Outcome::Denied, Outcome::Failed]);
+    let other = paths.clone();
+    let views = [peek.view(), peek.view().member("a").unwrap()];
+    for (view, at) in views.into_iter().zip([PathId::ROOT, paths.find(["a"]).unwrap()]) {
+        let by_name = shown(view, |view, mut show| by_name(view, &paths, at, &mut show));
+        assert_eq!(shown(view, |view, mut show| view.each_named(&paths, at, &mut show)), by_name);
+        assert_eq!(shown(view, |view, mut show| view.each_named(&other, at, &mut show)), by_name);
+    }
 }
 
 #[test]

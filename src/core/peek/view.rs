@@ -1,8 +1,8 @@
 //! A peek as a document that can be walked.
 
-use super::{Kind, Node, PathId, Peek};
+use super::{Kind, Node, PathId, Paths, Peek};
 use crate::core::event::Outcome;
-use crate::core::pattern::tree::{Leaf, Tree};
+use crate::core::pattern::tree::{Leaf, Tree, by_name};
 
 /// A value of a peek.
 #[derive(Debug, Clone, Copy)]
@@ -91,5 +91,34 @@ impl<'p> Tree<'p> for View<'p> {
         let members = self.peek.nodes.get(members.clone())?;
         let place = members.binary_search_by_key(&path, |member| member.at).ok()?;
         members.get(place).map(|node| self.be(What::Node(node)))
+    }
+
+    fn each_named(self, paths: &Paths, at: PathId, show: &mut impl FnMut(PathId, Self)) {
+        let members = match self.what {
+            What::Root => &self.peek.root,
+            What::Node(Node { kind: Kind::Object(members), .. }) => members,
+            What::Node(_) | What::OneOf(_) => return,
+            What::Unknown => return paths.all_next(at).for_each(|(_, path)| show(path, self)),
+        };
+        if !std::ptr::eq(paths, self.peek.paths) {
+            return by_name(self, paths, at, show);
+        }
+        // Whoever asks about the paths that were read needs no look at their names.
+        let (outcomes, unknown) = match self.what {
+            What::Root => (self.peek.outcomes, self.peek.unknown.as_slice()),
+            _ => (None, &[][..]),
+        };
+        let outcome = outcomes.map(|(path, _)| path);
+        for node in self.peek.nodes.get(members.clone()).unwrap_or_default() {
+            if outcome != Some(node.at) && !unknown.contains(&node.at) {
+                show(node.at, self.be(What::Node(node)));
+            }
+        }
+        for path in unknown.iter().filter(|path| outcome != Some(**path)) {
+            show(*path, self.be(What::Unknown));
+        }
+        if let Some((path, outcomes)) = outcomes {
+            show(path, self.be(What::OneOf(outcomes)));
+        }
     }
 }

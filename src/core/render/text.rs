@@ -3,6 +3,9 @@
 /// At most `chars` characters of `text` on one line, without control characters and without characters that turn,
 /// hide or reorder what follows them. Markup is the sinks' business.
 pub fn clean(text: &str, chars: usize) -> String {
+    if is_clean(text) && text.len() <= chars {
+        return text.to_owned();
+    }
     let mut out = String::new();
     let mut space = false;
     let mut left = chars;
@@ -29,6 +32,17 @@ pub fn clean(text: &str, chars: usize) -> String {
     out
 }
 
+/// Plain words with one space between two: what most names and values are.
+fn is_clean(text: &str) -> bool {
+    let mut before = b' ';
+    let plain = text.bytes().all(|byte| {
+        let fits = byte.is_ascii_graphic() || (byte == b' ' && before != b' ');
+        before = byte;
+        fits
+    });
+    plain && before != b' '
+}
+
 /// Direction marks, embeddings, overrides and isolates; zero-width characters; byte order mark; tag characters;
 /// interlinear annotations.
 fn hides(c: char) -> bool {
@@ -48,6 +62,11 @@ mod tests {
         assert_eq!(clean("pay\u{202e}lla\u{2066}x\u{200b}y\u{feff}", 20), "payllaxy");
         assert_eq!(clean("  padded  ", 20), "padded");
         assert_eq!(clean("größe 密钥 🔑", 20), "größe 密钥 🔑");
+        assert_eq!(clean("two words", 9), "two words");
+        for spaced in [" two words", "two words ", "two  words", "two \u{202e}words", "two\u{7f}words"] {
+            assert_eq!(clean(spaced, 20), "two words", "{spaced:?}");
+        }
+        assert_eq!(clean("", 20), "");
         assert_eq!(clean("<!channel> *x*", 20), "<!channel> *x*", "markup is left to the sinks");
     }
 
