@@ -80,6 +80,13 @@ impl Situation {
         situation
     }
 
+    /// What is left of it when everything else is forgotten; `None` if nothing is.
+    pub fn learnt(&self) -> Option<Self> {
+        let learnt = self.windows.iter().filter_map(|(rule, window)| Some((rule.clone(), window.learnt()?)));
+        let windows: BTreeMap<_, _> = learnt.collect();
+        (!windows.is_empty()).then(|| Self { windows, ..Self::new(self.fingerprint.clone()) })
+    }
+
     /// Whether any member rule's danger still stands.
     pub fn active(&self, now: Timestamp) -> bool {
         self.standing(now).next().is_some()

@@ -36,7 +36,7 @@ pub struct WindowState {
     /// Values seen, for windows that ask whether one is new.
     #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
     pub values: BTreeMap<String, Seen>,
-    /// The group's first event.
+    /// The group's first event, for windows that ask whether a value is new.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub since: Option<Timestamp>,
     /// How many marks or values the caps took although they could still have mattered.
@@ -159,9 +159,16 @@ impl WindowState {
         format!("{matches} remembered, {told} of them told; it asks for {}", window.in_words())
     }
 
+    /// What has to be known for longer than anything else: since when the group learns. Without it a group that was quiet for long
+    /// would learn anew, and whoever comes first would be taken for one of its own.
+    pub fn learnt(&self) -> Option<Self> {
+        self.since.map(|since| Self { since: Some(since), ..Self::default() })
+    }
+
     fn see(&mut self, window: &Window, mark: &Mark) {
+        let Window::NewValue { within, .. } = window else { return };
         self.since = Some(self.since.map_or(mark.at, |since| since.min(mark.at)));
-        let (Window::NewValue { within, .. }, Some(value)) = (window, &mark.value) else { return };
+        let Some(value) = &mark.value else { return };
         let gap = |a: Timestamp, b: Timestamp| b.duration_since(a) > *within;
         match self.values.get_mut(value) {
             None => {

@@ -77,6 +77,7 @@ macro_rules! suite {
                 a_full_quarantine_keeps_what_it_has,
                 old_events_are_forgotten_and_young_ones_kept,
                 old_markers_are_forgotten,
+                what_was_learnt_outlives_the_rest,
                 resolved_incidents_are_forgotten_with_all_they_left,
                 an_incident_is_kept_as_long_as_its_deliveries,
                 a_resolved_incident_waits_for_its_parked_delivery,

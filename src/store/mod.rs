@@ -96,6 +96,11 @@ const SINK_REMOVED: &str = "the sink is no longer configured";
 /// What is known of a key that cannot be used is kept so much longer than anything else.
 const UNUSABLE_KEPT: SignedDuration = SignedDuration::from_hours(5 * 365 * 24);
 
+/// That a group has learnt which values are usual is kept so much longer than anything else of it, and of so many groups; those of
+/// which nothing was heard for longest go first. It is all that is left of their situations, some two hundred bytes of each.
+const LEARNT_KEPT: SignedDuration = SignedDuration::from_hours(5 * 365 * 24);
+const LEARNT_MAX: i64 = 100_000;
+
 /// The time at which a decision stored a situation: the clock's where the decision says it, else the newest event's; later if a
 /// window of it looks further ahead.
 fn kept_at(decision: &Decision, situation: &Situation) -> Timestamp {
@@ -262,7 +267,8 @@ pub trait Store: Send + Sync {
     /// Housekeeping in bounded steps, some hundred rows of each kind at a time: forgets what is older than `retention`, and what
     /// lies between the first 100 and the newest 900 alerts of an incident (and lines of its history), and turns unfinished
     /// deliveries of sinks that are not in `sinks` into dead ones. A resolved incident is kept, with its situation and story,
-    /// as long as a delivery of it is kept. Returns the number of rows touched; call again while it is not 0.
+    /// as long as a delivery of it is kept. That a group has learnt ([`Situation::learnt`]) stays when all else of it goes, for five
+    /// years. Returns the number of rows touched; call again while it is not 0.
     ///
     /// # Errors
     /// The step was not made.

@@ -15,6 +15,7 @@ use crate::core::incident::{Condition, Situation, State};
 use crate::core::notification::Kind::{Resolve, Trigger, Update};
 use crate::core::rule::Severity;
 use crate::core::usage::KeyUsage;
+use crate::core::window::{Seen, WindowState};
 use crate::store::DeliveryState::{Dead, Done, Parked, Waiting};
 use crate::store::{IncidentFilter, Outcome, Retention, SinkStats};
 
@@ -251,6 +252,42 @@ pub(super) async fn old_markers_are_forgotten(store: &Shared) {
     assert_eq!(known(store, &reads).await.1, 1);
     prune(store, 3 * DAY + 1).await;
     assert_eq!(known(store, &reads).await.1, 0);
+}
+
+pub(super) async fn what_was_learnt_outlives_the_rest(store: &Shared) {
+    let seen = Seen { from: at(0), last: at(DAY) };
+    let window = WindowState {
+        values: (0..1000).map(|n| (format!("role/{n}"), seen)).collect(),
+        since: Some(at(0)),
+        until: Some(at(30 * DAY)),
+        ..WindowState::default()
+    };
+    let mut quiet = Situation::new(fingerprint(1));
+    quiet.windows.insert("team.new-principal".into(), window.clone());
+    quiet.windows.insert("team.burst".into(), WindowState { until: Some(at(30 * DAY)), ..WindowState::default() });
+    let mut ended = situation(2, State::Resolved);
+    ended.windows.insert("team.new-principal".into(), window);
+    keep(store, Decision { situations: vec![quiet, ended], ..Decision::default() }).await;
+    let kept = async || store.situations(&[fingerprint(1), fingerprint(2)]).await.unwrap();
+    assert_eq!(prune(store, 32 * DAY).await, 0);
+    assert!(kept().await.iter().all(|one| one.windows["team.new-principal"].values.len() == 1000));
+
+    prune(store, 200 * DAY).await;
+    assert_eq!(store.story(&incident_id(2)).await.unwrap(), None);
+    let only = WindowState { since: Some(at(0)), ..WindowState::default() };
+    for (n, left) in (1..).zip(kept().await) {
+        let mut learnt = Situation::new(fingerprint(n));
+        learnt.windows.insert("team.new-principal".into(), only.clone());
+        assert_eq!(left, learnt);
+        assert!(serde_json::to_string(&left).unwrap().len() < 250);
+    }
+    assert_eq!(prune(store, 5 * 365 * DAY).await, 0, "it is not looked at again");
+    assert_eq!(kept().await.len(), 2);
+
+    // Whoever is heard of again is kept as anybody else.
+    keep(store, Decision { situations: vec![situation(2, State::Open)], ..Decision::default() }).await;
+    prune(store, 5 * 365 * DAY + 31 * DAY).await;
+    assert_eq!(kept().await, [situation(2, State::Open)]);
 }
 
 pub(super) async fn resolved_incidents_are_forgotten_with_all_they_left(store: &Shared) {

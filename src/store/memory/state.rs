@@ -13,7 +13,7 @@ use crate::core::event::{EventId, KeyRef};
 use crate::core::incident::{Fingerprint, Incident, Situation, State as IncidentState};
 use crate::core::silence::Silence;
 use crate::core::usage::KeyUsage;
-use crate::store::{QUARANTINE_MAX, Retention, StoreError, quarantine_full};
+use crate::store::{LEARNT_KEPT, QUARANTINE_MAX, Retention, StoreError, quarantine_full};
 
 /// Events remembered; the oldest make room.
 const SEEN_MAX: usize = 500_000;
@@ -45,6 +45,8 @@ pub(super) struct KeptSituation {
     pub(super) situation: Situation,
     /// When it was last stored.
     kept_at: Timestamp,
+    /// Nothing else is left of it.
+    learnt: bool,
 }
 
 pub(super) struct KeptIncident {
@@ -98,7 +100,7 @@ impl State {
             if let Some(incident) = &situation.incident {
                 self.keep_incident(incident, kept_at);
             }
-            let kept = KeptSituation { situation: situation.clone(), kept_at };
+            let kept = KeptSituation { situation: situation.clone(), kept_at, learnt: false };
             self.situations.insert(situation.fingerprint.clone(), kept);
         }
         for alert in &decision.alerts {
@@ -189,7 +191,8 @@ impl State {
         Ok(())
     }
 
-    /// Forgets so many situations, but none that this decision stores: resolved ones, oldest first, then markers. `false`, and nothing is
+    /// Forgets so many situations, but none that this decision stores: resolved ones and those of which little is left, oldest first, then
+    /// markers. `false`, and nothing is
     /// forgotten, if there are not so many.
     pub(super) fn make_room(&mut self, over: usize, decision: &Decision) -> bool {
         let stored: HashSet<&Fingerprint> =
@@ -199,7 +202,7 @@ impl State {
             .situations
             .values()
             .filter(|kept| kept.situation.incident.as_ref().is_none_or(|i| i.state == IncidentState::Resolved))
-            .map(|kept| (kept.situation.incident.is_none(), kept.kept_at, &kept.situation.fingerprint))
+            .map(|kept| (kept.situation.incident.is_none() && !kept.learnt, kept.kept_at, &kept.situation.fingerprint))
             .filter(|(.., fingerprint)| !stored.contains(fingerprint) && !awaited.contains(fingerprint))
             .collect();
         if spare.len() < over {
@@ -228,7 +231,7 @@ impl State {
         let old = before(retention.history);
         let touched = self.forget_seen(before(retention.seen))
             + self.outbox.prune(now, old, sinks)
-            + self.forget_situations(old, before(retention.markers))
+            + self.forget_situations(old, before(retention.markers), before(LEARNT_KEPT))
             + self.forget_silences(old)
             + self.forget_quarantined(old)
             + self.forget_canary_calls(old)
@@ -244,14 +247,19 @@ impl State {
         old
     }
 
-    fn forget_situations(&mut self, before: Timestamp, markers_before: Timestamp) -> usize {
+    fn forget_situations(&mut self, before: Timestamp, markers_before: Timestamp, learnt_before: Timestamp) -> usize {
         let old = self.situations.values().filter(|kept| match &kept.situation.incident {
+            None if kept.learnt => kept.kept_at < learnt_before,
             None => kept.kept_at < markers_before,
             Some(incident) => kept.kept_at < before && self.is_over(incident),
         });
         let old: Vec<Fingerprint> = old.map(|kept| kept.situation.fingerprint.clone()).take(STEP).collect();
         for fingerprint in &old {
-            self.situations.remove(fingerprint);
+            let Some(kept) = self.situations.get_mut(fingerprint) else { continue };
+            match kept.situation.learnt().filter(|_| !kept.learnt) {
+                Some(situation) => *kept = KeptSituation { situation, kept_at: kept.kept_at, learnt: true },
+                None => drop(self.situations.remove(fingerprint)),
+            }
         }
         old.len()
     }

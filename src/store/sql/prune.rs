@@ -4,23 +4,31 @@ use jiff::{SignedDuration, Timestamp};
 use sqlx::AnyConnection;
 
 use super::SqlStore;
-use super::rows::{ms, text};
+use super::rows::{from_json, json, ms, text};
+use crate::core::incident::Situation;
 use crate::core::usage::KEPT;
-use crate::store::{Retention, SINK_REMOVED, StoreError};
+use crate::store::{LEARNT_KEPT, LEARNT_MAX, Retention, SINK_REMOVED, StoreError};
 
 /// Rows that one statement touches at most.
 const STEP: i64 = 500;
 
 /// Each takes the oldest time to keep, and the bound.
 const SEEN: &str = "DELETE FROM seen WHERE id IN (SELECT id FROM seen WHERE at_ms < $1 ORDER BY at_ms LIMIT $2)";
-const MARKERS: &str = "DELETE FROM situations WHERE fingerprint IN \
-     (SELECT fingerprint FROM situations WHERE standing = 'marker' AND kept_ms < $1 ORDER BY kept_ms LIMIT $2)";
+const MARKERS: &str = "SELECT fingerprint, body FROM situations WHERE standing = 'marker' AND kept_ms < $1 \
+     ORDER BY kept_ms LIMIT 100";
 /// Not while a delivery of it is kept: a later incident of the fingerprint would count from one again, and its notifications would
 /// be taken for those that are there.
-const SITUATIONS: &str = "DELETE FROM situations WHERE fingerprint IN \
-     (SELECT s.fingerprint FROM situations s WHERE s.standing = 'resolved' AND s.kept_ms < $1 AND NOT EXISTS \
+const SITUATIONS: &str = "SELECT s.fingerprint, s.body FROM situations s WHERE s.standing = 'resolved' AND s.kept_ms < $1 AND NOT EXISTS \
      (SELECT 1 FROM incidents i JOIN outbox o ON o.incident = i.id WHERE i.fingerprint = s.fingerprint) \
-     ORDER BY s.kept_ms LIMIT $2)";
+     ORDER BY s.kept_ms LIMIT 100";
+const SITUATION: &str = "DELETE FROM situations WHERE fingerprint = $1";
+/// The age stays: it is counted from the last event.
+const ONLY_LEARNT: &str =
+    "UPDATE situations SET standing = 'learnt', due_ms = NULL, held = 0, body = $2 WHERE fingerprint = $1";
+const LEARNT: &str = "DELETE FROM situations WHERE fingerprint IN \
+     (SELECT fingerprint FROM situations WHERE standing = 'learnt' AND kept_ms < $1 ORDER BY kept_ms LIMIT $2)";
+const MORE_LEARNT: &str = "DELETE FROM situations WHERE fingerprint IN (SELECT fingerprint FROM situations \
+     WHERE standing = 'learnt' ORDER BY kept_ms DESC, fingerprint LIMIT $2 OFFSET $1)";
 const DELIVERIES: &str =
     "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE settled_ms < $1 ORDER BY settled_ms LIMIT $2)";
 const SILENCES: &str =
@@ -65,9 +73,11 @@ impl SqlStore {
         let mut work = self.begin().await?;
         let on = work.on();
         let mut touched = delete(on, SEEN, before(retention.seen)).await?;
-        touched += delete(on, MARKERS, before(retention.markers)).await?;
+        touched += situations(on, MARKERS, before(retention.markers)).await?;
         touched += delete(on, DELIVERIES, old).await?;
-        touched += delete(on, SITUATIONS, old).await?;
+        touched += situations(on, SITUATIONS, old).await?;
+        touched += delete(on, LEARNT, before(LEARNT_KEPT)).await?;
+        touched += delete(on, MORE_LEARNT, LEARNT_MAX).await?;
         touched += delete(on, SILENCES, old).await?;
         touched += delete(on, QUARANTINE, old).await?;
         touched += delete(on, CANARY_CALLS, old).await?;
@@ -87,6 +97,23 @@ impl SqlStore {
 
 async fn delete(on: &mut AnyConnection, sql: &'static str, before: i64) -> Result<u64, StoreError> {
     Ok(sqlx::query(sql).bind(before).bind(STEP).execute(on).await?.rows_affected())
+}
+
+/// Forgets them but for what their groups have learnt.
+async fn situations(on: &mut AnyConnection, old: &'static str, before: i64) -> Result<u64, StoreError> {
+    let mut touched = 0;
+    for row in sqlx::query(old).bind(before).fetch_all(&mut *on).await? {
+        let fingerprint = text(&row, "fingerprint")?;
+        // One that does not read back has nothing to say.
+        let body = text(&row, "body").unwrap_or_default();
+        let left = from_json::<Situation>(&body, "a situation", &fingerprint).ok().and_then(|known| known.learnt());
+        let done = match left {
+            Some(left) => sqlx::query(ONLY_LEARNT).bind(fingerprint).bind(json(&left)?).execute(&mut *on).await?,
+            None => sqlx::query(SITUATION).bind(fingerprint).execute(&mut *on).await?,
+        };
+        touched += done.rows_affected();
+    }
+    Ok(touched)
 }
 
 async fn incidents(on: &mut AnyConnection, before: i64) -> Result<u64, StoreError> {

@@ -295,6 +295,29 @@ async fn the_policies_of_too_many_keys_make_room_for_the_newest() {
 }
 
 #[tokio::test]
+async fn too_many_groups_that_have_learnt_make_room_for_the_newest() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open_with(&config(&folder), MIGRATIONS, IMPATIENT).await.unwrap();
+    store
+        .writer_says(
+            "INSERT INTO situations (fingerprint, standing, kept_ms, body) WITH RECURSIVE n(i) AS \
+             (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100300) \
+             SELECT 'f' || i, 'learnt', 1800000000000 + i, '{\"fingerprint\":\"f' || i || '\",\"conditions\":{},\"incident\":null}' FROM n",
+        )
+        .await;
+    let day = jiff::SignedDuration::from_hours(24);
+    let retention = Retention { seen: day, history: day, markers: day };
+    let mut forgotten = 0;
+    while let step @ 1.. = store.prune(at(90_000), &retention, &[]).await.unwrap() {
+        forgotten += step;
+    }
+    assert_eq!(forgotten, 300);
+    let known = async |n: u32| !store.situations(&[Fingerprint(format!("f{n}"))]).await.unwrap().is_empty();
+    assert_eq!((known(300).await, known(301).await), (false, true), "the oldest have gone");
+    store.close().await;
+}
+
+#[tokio::test]
 async fn a_history_of_policies_that_does_not_read_back_begins_anew() {
     let folder = tempfile::tempdir().unwrap();
     let store = open_with(&config(&folder), MIGRATIONS, IMPATIENT).await.unwrap();

@@ -141,6 +141,13 @@ fn a_principal_new_to_a_key_is_told_after_a_week_of_learning() {
     world.feed(&policy, &[by("App", 0), by("Backup", day)], at(day));
     world.feed(&policy, &[by("App", 8 * day)], at(8 * day));
     assert!(world.incidents.is_empty());
+    // A key that slept for long is known all the same.
+    let mut later = World::default();
+    let left = world.snapshot.situations.values().filter_map(Situation::learnt);
+    later.snapshot.situations = left.map(|left| (left.fingerprint.clone(), left)).collect();
+    assert_eq!(later.snapshot.situations.len(), 1);
+    later.feed(&policy, &[by("Stranger", 400 * day)], at(400 * day));
+    assert_eq!(later.heard(), ["chat trigger opened"]);
     world.feed(&policy, &[by("Stranger", 8 * day + 5)], at(8 * day + 6));
     assert_eq!(world.heard(), ["chat trigger opened"]);
     assert_eq!(
