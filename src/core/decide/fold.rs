@@ -13,6 +13,7 @@ use crate::core::event::EventId;
 use crate::core::incident::{ACTORS_MAX, Fingerprint, HAPPENINGS_MAX, Incident, Situation, State, Voice};
 use crate::core::notification::{Kind, Link, Reason};
 use crate::core::observe::settled;
+use crate::core::rule::template::UNPRINTED;
 use crate::core::rule::{Rule, Severity, Texts, escalate};
 use crate::core::silence::Silence;
 
@@ -598,7 +599,7 @@ fn merge(incident: &mut Incident, candidate: &Candidate, evaluation: &Evaluation
             action: texts.action.as_ref().or(rule.action.as_ref()).cloned(),
         };
         if texts.failed {
-            incident.marks.insert("a text of the rule could not be printed".to_owned());
+            incident.marks.insert(UNPRINTED.to_owned());
         }
     }
     if let Some(mut in_use) = evaluation.in_use.clone().filter(|_| newest || incident.in_use.is_none()) {

@@ -7,6 +7,7 @@
 
 mod delivery;
 mod facts;
+mod identity;
 pub mod names;
 mod walk;
 mod words;
@@ -19,6 +20,7 @@ use crate::base::diagnostic::Problem;
 use walk::{Branch, admits, branches, clause, disjoint, word};
 
 pub use delivery::{Delivers, needs_full, pattern as delivered_by};
+pub use identity::{Identity, Named};
 
 /// What can never happen. `delivers` says what the queues are handed, where that is known of all of them.
 pub fn check(rule: &RuleSpec, delivers: Option<&[Delivers]>) -> Vec<Problem> {

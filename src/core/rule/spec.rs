@@ -147,7 +147,7 @@ pub fn compile(spec: &RuleSpec) -> Result<Rule, Vec<Problem>> {
     let escalations =
         spec.escalate.iter().filter_map(|one| escalate::compile(one, spec.severity, &mut problems)).collect();
     let texts = [Some(&spec.title), spec.summary.as_ref(), spec.meaning.as_ref(), spec.action.as_ref()];
-    let templates = Templates::compile(texts, &mut problems);
+    let templates = Templates::compile(texts, &spec.matches, &mut problems);
     for link in &spec.references {
         check_link(link, "a reference", &mut problems);
     }

@@ -3,6 +3,7 @@
 //! A template sees the event document, and nothing else. A value that is not there prints as nothing. What it prints is
 //! plain text to every sink, whatever an event put into it.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use minijinja::value::Serde;
@@ -13,7 +14,11 @@ use serde_spanned::Spanned;
 
 use crate::base::diagnostic::{Problem, did_you_mean};
 use crate::core::event::FIELDS;
-use crate::core::render;
+use crate::core::pattern::Node;
+use crate::core::{render, ruletest};
+
+/// Said on cards where the plain text stands in for a template.
+pub const UNPRINTED: &str = "a text of the rule could not be printed";
 
 /// Steps that one template may take: it cannot hold up a page.
 const FUEL: u64 = 20_000;
@@ -62,22 +67,28 @@ pub fn plain(text: &str) -> String {
 }
 
 impl Templates {
-    /// Compiles those of a rule's texts that are templates, and tries each on sample events: a template that does not
-    /// print must not wait until an event comes.
-    pub(super) fn compile(texts: [Option<&Spanned<String>>; 4], problems: &mut Vec<Problem>) -> Option<Self> {
+    /// Compiles those of a rule's texts that are templates, and tries each on the events that the rule may match: a
+    /// template that does not print must not wait until such an event comes.
+    pub(super) fn compile(
+        texts: [Option<&Spanned<String>>; 4],
+        matches: &Node,
+        problems: &mut Vec<Problem>,
+    ) -> Option<Self> {
         let mut environment = Environment::new();
         environment.set_undefined_behavior(UndefinedBehavior::Chainable);
         environment.set_fuel(Some(FUEL));
         environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
         let mut any = false;
+        let mut on_trial = vec![];
         for ((name, _), text) in TEXTS.into_iter().zip(texts) {
             let Some(text) = text.filter(|text| is_template(text.get_ref())) else { continue };
             any = true;
             if let Err(error) = environment.add_template_owned(name, text.get_ref().clone()) {
-                problems.push(problem(text, &error));
+                problems.push(problem(text, "", &error));
                 continue;
             }
             let Ok(template) = environment.get_template(name) else { continue };
+            on_trial.push((name, text));
             for path in template.undeclared_variables(true) {
                 if let Some(hint) = unknown(&path) {
                     problems.push(
@@ -86,14 +97,32 @@ impl Templates {
                     );
                 }
             }
-            for sample in samples() {
-                if let Err(error) = template.render(Serde(&sample)) {
-                    problems.push(problem(text, &error));
-                    break;
-                }
-            }
+        }
+        let mut look = |what: &str, document: &Value| {
+            let context = minijinja::Value::from(Serde(document));
+            on_trial.retain(|(name, text)| {
+                let Ok(template) = environment.get_template(name) else { return false };
+                let failed = template.render(context.clone()).err();
+                problems.extend(failed.iter().map(|error| problem(text, what, error)));
+                failed.is_none()
+            });
+            if on_trial.is_empty() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        if samples().iter().all(|sample| look("", sample).is_continue()) {
+            ruletest::samples::each(matches, |sample| {
+                look(&format!(" for `{}` ({})", sample.name, sample.outcome), &sample.document)
+            });
         }
         any.then(|| Self(Arc::new(environment)))
+    }
+
+    /// Why templates do not print on an event document, each in a line.
+    pub fn faults(&self, document: &Value) -> Vec<String> {
+        let fault = |(name, _): &(&str, usize)| {
+            let error = self.0.get_template(name).ok()?.render(Serde(document)).err()?;
+            Some(format!("`{name}` does not print{}", why(&error)))
+        };
+        TEXTS.iter().filter_map(fault).collect()
     }
 
     /// Prints the templates on an event document.
@@ -112,9 +141,15 @@ impl Templates {
     }
 }
 
-fn problem(text: &Spanned<String>, error: &minijinja::Error) -> Problem {
+/// ` in line 1 of it: invalid operation`.
+fn why(error: &minijinja::Error) -> String {
     let line = error.line().map_or_else(String::new, |line| format!(" in line {line} of it"));
-    Problem::error(text.span(), format!("the template does not print{line}: {}", error.kind()))
+    format!("{line}: {}", error.kind())
+}
+
+/// `event`: on which, with a blank before it.
+fn problem(text: &Spanned<String>, event: &str, error: &minijinja::Error) -> Problem {
+    Problem::error(text.span(), format!("the template does not print{event}{}", why(error)))
         .hint(error.detail().map_or_else(|| "look at the Jinja syntax: `{{ key.arn }}`".to_owned(), str::to_owned))
 }
 
@@ -134,7 +169,7 @@ fn unknown(path: &str) -> Option<String> {
     Some(did_you_mean(path, &names, "the fields are"))
 }
 
-/// A full event, one that lacks everything that may be absent, and one that is odd.
+/// Whatever a rule matches: a full event, one that lacks everything that may be absent, and one that is odd.
 fn samples() -> [Value; 3] {
     let full = serde_json::json!({
         "version": "0", "id": "sample", "detail-type": "AWS API Call via CloudTrail", "source": "aws.kms", "account": "111122223333",
@@ -154,9 +189,13 @@ mod tests {
     use super::*;
 
     fn compiled(title: &str) -> Result<Templates, String> {
+        compiled_for(title, &serde_json::json!({ "detail": { "eventName": ["DisableKey"] } }))
+    }
+
+    fn compiled_for(title: &str, matches: &Value) -> Result<Templates, String> {
         let mut problems = Vec::new();
         let title = Spanned::new(0..0, title.to_owned());
-        let templates = Templates::compile([Some(&title), None, None, None], &mut problems);
+        let templates = Templates::compile([Some(&title), None, None, None], &Node::from_json(matches), &mut problems);
         if problems.is_empty() {
             Ok(templates.unwrap())
         } else {
@@ -189,6 +228,24 @@ mod tests {
     }
 
     #[test]
+    fn a_template_is_tried_on_the_events_that_its_rule_may_match() {
+        let grants = serde_json::json!({ "source": ["aws.kms"], "detail": { "eventName": ["CreateGrant"] } });
+        let succeeded = serde_json::json!({ "detail": { "eventName": ["CreateGrant"] }, "outcome": ["success"] });
+        for (title, matches, said) in [
+            ("{% if grant.operations %}{{ grant.operations | round }}{% endif %}", &grants, "`CreateGrant` (success)"),
+            ("{% if detail.errorCode %}{{ 1 // 0 }}{% endif %}", &grants, "`CreateGrant` (denied)"),
+            ("{% if detail.errorCode == 'DisabledException' %}{{ 1 // 0 }}{% endif %}", &grants, "(failed)"),
+            ("{% if key.labels.environment == 'production' %}{{ 1 // 0 }}{% endif %}", &succeeded, "(success)"),
+        ] {
+            let error = compiled_for(title, matches).unwrap_err();
+            assert!(error.contains(said), "{title}: {error}");
+        }
+        // What such a rule never sees is not held against it.
+        compiled_for("{% if detail.errorCode %}{{ 1 // 0 }}{% endif %}", &succeeded).unwrap();
+        compiled("{% if grant.operations %}{{ grant.operations | round }}{% endif %}").unwrap();
+    }
+
+    #[test]
     fn what_fails_later_is_said_and_the_plain_text_stands_in() {
         // Numbers only: the samples have none here, an event may have a text.
         let templates = compiled(
@@ -198,6 +255,9 @@ mod tests {
         let texts =
             templates.render(&serde_json::json!({ "detail": { "requestParameters": { "pendingWindowInDays": "x" } } }));
         assert!(texts.failed && texts.title.is_none(), "{texts:?}");
+        let faults =
+            templates.faults(&serde_json::json!({ "detail": { "requestParameters": { "pendingWindowInDays": "x" } } }));
+        assert!(faults.len() == 1 && faults[0].starts_with("`title` does not print in line 1"), "{faults:?}");
         assert_eq!(plain("Key {{ key.id }} gone {% if x %}now{% endif %}"), "Key gone now");
     }
 

@@ -2,6 +2,7 @@
 
 mod controls;
 mod names;
+pub mod samples;
 mod shape;
 
 use jiff::{SignedDuration, Timestamp};

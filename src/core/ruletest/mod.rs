@@ -8,6 +8,6 @@ mod spec;
 #[cfg(test)]
 mod tests;
 
-pub use event::CONTROLS;
+pub use event::{CONTROLS, samples};
 pub use run::{Failure, Result, run};
 pub use spec::{EndState, ExpectSpec, PartialEvent, TestSpec, Words, check};

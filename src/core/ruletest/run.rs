@@ -18,6 +18,7 @@ use crate::core::event::Event;
 use crate::core::incident::Incident;
 use crate::core::notification::Notification;
 use crate::core::route::{self, KeyLabels, RouteSpec};
+use crate::core::rule::template::UNPRINTED;
 use crate::core::rule::{Rule, RuleSet};
 use crate::core::world::World;
 
@@ -50,6 +51,8 @@ struct Outcome {
     /// Incidents in which the rule has part, by id, as they stand at the end.
     incidents: BTreeMap<String, Incident>,
     told: Vec<Notification>,
+    /// A text of the rule did not print on an alert, and the plain text stood in for it.
+    unprinted: bool,
     /// Why nobody was told of something.
     not_told: BTreeSet<&'static str>,
 }
@@ -146,6 +149,7 @@ impl Outcome {
     fn take(&mut self, decision: Decision, rule: &Rule) {
         self.alerts += decision.alerts.iter().filter(|alert| alert.rule == rule.id).count() as u64;
         for incident in decision.situations.into_iter().filter_map(|situation| situation.incident) {
+            self.unprinted |= incident.voice.rule == rule.id && incident.marks.contains(UNPRINTED);
             if incident.rules.contains(&rule.id) {
                 self.incidents.insert(incident.id.clone(), incident);
             }

@@ -347,3 +347,31 @@ mod events {
         assert_eq!(at(&call, "/detail/eventSource"), "config.amazonaws.com");
     }
 }
+
+#[test]
+fn a_text_that_does_not_print_fails_its_test() {
+    let text = r#"
+[[rule]]
+id = "a"
+title = "Key to be deleted"
+summary = "in {{ detail.requestParameters.pendingWindowInDays + 1 if detail.requestParameters.pendingWindowInDays }} days"
+severity = "high"
+match = { source = ["aws.kms"], detail.eventName = ["ScheduleKeyDeletion"] }
+resolve_after = "2h"
+[[rule.test]]
+name = "x"
+event = { detail.eventName = "ScheduleKeyDeletion", detail.requestParameters.pendingWindowInDays = "soon" }
+expect = { alert = true }
+[[rule.test]]
+name = "y"
+event = { detail.eventName = "ScheduleKeyDeletion" }
+expect = { alert = true, text = "in 31 days" }
+"#;
+    let spec = specs(text).remove(0);
+    let rule = Arc::new(compile(&spec).unwrap());
+    let played = |at: usize| run(&spec.test[at], &rule, &[], &Policy::default()).failures;
+    let failures = played(0);
+    assert_eq!((failures.len(), failures[0].what), (1, "text"));
+    assert!(failures[0].why[0].starts_with("ScheduleKeyDeletion: `summary` does not print in line 1"), "{failures:?}");
+    assert_eq!(played(1), []);
+}

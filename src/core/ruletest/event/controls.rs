@@ -45,8 +45,9 @@ pub(in crate::core::ruletest) enum KeyLookup {
 }
 
 impl Controls {
-    pub(super) fn read(members: &[(Name, Node)], problems: &mut Vec<Problem>) -> Self {
-        let mut controls = Self {
+    /// Of an event that comes once, when it happens.
+    pub(super) fn none() -> Self {
+        Self {
             at: None,
             repeat: 1,
             every: SignedDuration::ZERO,
@@ -54,7 +55,11 @@ impl Controls {
             duplicate: false,
             without: Vec::new(),
             lookup: None,
-        };
+        }
+    }
+
+    pub(super) fn read(members: &[(Name, Node)], problems: &mut Vec<Problem>) -> Self {
+        let mut controls = Self::none();
         let mut repeats = None;
         for (name, value) in members {
             match (name.text.as_str(), &value.kind) {

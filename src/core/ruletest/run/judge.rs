@@ -60,6 +60,10 @@ pub(super) fn judge(expect: &ExpectSpec, rule: &Rule, outcome: &Outcome) -> Vec<
             fail("notification", listed(&wanted), listed(&got), why::told(rule, outcome));
         }
     }
+    if outcome.unprinted {
+        let got = "one that did not, and the plain text in its place".to_owned();
+        fail("text", "texts that print".to_owned(), got, why::unprinted(rule, outcome));
+    }
     for text in expect.text.iter().flat_map(|text| &text.get_ref().0) {
         if !outcome.told.iter().any(|told| says(told, text)) {
             let got = outcome.told.iter().map(|told| format!("\"{}\"", told.summary)).collect::<Vec<_>>();

@@ -70,6 +70,17 @@ pub(super) fn end(rule: &Rule, outcome: &Outcome, wanted: EndState) -> Vec<Strin
     shortened(lines)
 }
 
+/// Which texts do not print, and why.
+pub(super) fn unprinted(rule: &Rule, outcome: &Outcome) -> Vec<String> {
+    let mut lines = Vec::new();
+    for (event, _) in outcome.events.iter().filter(|(event, _)| rule.matches.matches(&event.document)) {
+        for fault in rule.templates.iter().flat_map(|templates| templates.faults(&event.document)) {
+            push(&mut lines, format!("{}: {fault}", event.name));
+        }
+    }
+    shortened(lines)
+}
+
 /// Which values make the groups.
 pub(super) fn groups(rule: &Rule, outcome: &Outcome) -> Vec<String> {
     if outcome.incidents.is_empty() {
