@@ -84,10 +84,11 @@ pub(super) const ROWS: &[Known] = &[
     Known {
         names: Names::Empty,
         request: r#"{"retiringPrincipal":"arn:aws:iam::$ACCOUNT:role/worker"}"#,
+        more: &["limit", "marker"],
         ..read("ListRetirableGrants")
     },
     Known { request: r#"{"keyId":"$ID","policyName":"default"}"#, ..read("GetKeyPolicy") },
-    read("ListKeyPolicies"),
+    Known { more: &["limit", "marker"], ..read("ListKeyPolicies") },
     // Aliases and tags.
     Known {
         names: Names::KeyAndAlias,
@@ -128,16 +129,33 @@ pub(super) const ROWS: &[Known] = &[
     Known {
         request: r#"{"customKeyStoreName":"ExampleKeyStore","cloudHsmClusterId":"cluster-1a23b4cdefg"}"#,
         response: r#"{"customKeyStoreId":"cks-1234567890abcdef0"}"#,
-        more: &["customKeyStoreType", "xksProxyUriEndpoint", "xksProxyUriPath", "xksProxyConnectivity"],
+        more: &[
+            "customKeyStoreType",
+            "trustAnchorCertificate",
+            "xksProxyUriEndpoint",
+            "xksProxyUriPath",
+            "xksProxyVpcEndpointServiceName",
+            "xksProxyVpcEndpointServiceOwner",
+            "xksProxyConnectivity",
+        ],
         ..store("CreateCustomKeyStore")
     },
     store("DeleteCustomKeyStore"),
     store("DisconnectCustomKeyStore"),
     Known {
         request: r#"{"customKeyStoreId":"cks-1234567890abcdef0","clusterId":"cluster-1a23b4cdefg"}"#,
+        more: &[
+            "newCustomKeyStoreName",
+            "cloudHsmClusterId",
+            "xksProxyUriEndpoint",
+            "xksProxyUriPath",
+            "xksProxyVpcEndpointServiceName",
+            "xksProxyVpcEndpointServiceOwner",
+            "xksProxyConnectivity",
+        ],
         ..store("UpdateCustomKeyStore")
     },
-    Known { read_only: true, ..store("DescribeCustomKeyStores") },
+    Known { read_only: true, more: &["customKeyStoreName", "limit", "marker"], ..store("DescribeCustomKeyStores") },
     // Use.
     Known { request: CONTEXT, ..read("Encrypt") },
     Known { request: CONTEXT, extra: MATERIAL, more: &["recipient"], ..read("Decrypt") },

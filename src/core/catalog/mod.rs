@@ -64,12 +64,21 @@ pub fn known(name: &str) -> Option<&'static Known> {
 }
 
 impl Known {
+    /// What the parameter of that name is in a request that succeeds; placeholders stand for what differs.
+    pub fn sample(&self, parameter: &str) -> Option<serde_json::Value> {
+        fill::json(self.request).get(parameter).cloned()
+    }
+
     /// What stands in its `requestParameters` or may stand there; of an event that no trail records, in its `detail`.
     pub fn parameters(&self) -> Vec<String> {
         let written = fill::json(self.request);
         let written = written.as_object().map(|members| members.keys().cloned().collect::<Vec<_>>());
         let mut names = written.unwrap_or_default();
         names.extend(self.more.iter().map(|name| (*name).to_owned()));
+        if self.source == "aws.kms" && self.form == Form::Call && !names.is_empty() {
+            // Most calls take them.
+            names.extend(["dryRun", "grantTokens"].map(str::to_owned));
+        }
         names
     }
 }

@@ -38,7 +38,7 @@ const SERVICES: &[&str] = &[
 ];
 
 /// Calls that carry a key policy, from which `access` is made.
-const POLICIES: &[&str] = &["CreateKey", "PutKeyPolicy", "ReplicateKey"];
+pub(super) const POLICIES: &[&str] = &["CreateKey", "PutKeyPolicy", "ReplicateKey"];
 
 /// Something that holds of every event that a pattern can match.
 #[derive(Debug, Clone)]

@@ -38,6 +38,11 @@ impl Identity {
         Self { patterns, written: branches.iter().flat_map(written).collect() }
     }
 
+    /// Of one combination.
+    pub(super) fn of_branch(branch: &Branch<'_>) -> Self {
+        Self { patterns: vec![telling(branch)], written: written(branch) }
+    }
+
     /// Whether the pattern may match such an event, as far as these fields go.
     pub fn admits(&self, event: &Named, outcome: &str) -> bool {
         let service = event.source.strip_prefix("aws.").unwrap_or(&event.source);

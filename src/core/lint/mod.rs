@@ -9,8 +9,12 @@ mod delivery;
 mod facts;
 mod identity;
 pub mod names;
+mod paths;
+mod together;
 mod walk;
 mod words;
+
+use std::borrow::Cow;
 
 use serde_json::Value;
 
@@ -25,25 +29,36 @@ pub use identity::{Identity, Named};
 /// What can never happen. `delivers` says what the queues are handed, where that is known of all of them.
 pub fn check(rule: &RuleSpec, delivers: Option<&[Delivers]>) -> Vec<Problem> {
     let mut problems = vec![];
+    let matches = open(&rule.matches);
     let before = rule.sequence.iter().flat_map(|sequence| sequence.after.get_ref());
     let awaited = rule.absent.iter().map(|absent| &absent.expect);
-    let of_events: Vec<&Node> =
-        std::iter::once(&rule.matches).chain(&rule.resolve).chain(before).chain(awaited).collect();
-    let further = rule.recovered.iter().chain(rule.escalate.iter().map(|escalation| &escalation.when));
-    for pattern in of_events.iter().copied().chain(further) {
+    let of_events: Vec<Cow<'_, Node>> =
+        std::iter::once(&rule.matches).chain(&rule.resolve).chain(before).chain(awaited).map(open).collect();
+    for pattern in &of_events {
         never(pattern, &mut problems);
+        for branch in branches(pattern) {
+            paths::check(&branch, &branch, &mut problems);
+        }
     }
-    for exemption in &rule.except {
-        never(exemption, &mut problems);
-        if covered(&rule.matches, exemption) {
+    rule.recovered.iter().map(open).for_each(|pattern| never(&pattern, &mut problems));
+    for when in rule.escalate.iter().map(|escalation| open(&escalation.when)) {
+        never(&when, &mut problems);
+        together::check(&matches, &when, "it never rises to that", &mut problems);
+    }
+    for exemption in rule.except.iter().map(open) {
+        never(&exemption, &mut problems);
+        if covered(&matches, &exemption) {
             problems.push(
                 Problem::warning(exemption.span.clone(), "this exempts all that the rule matches")
                     .hint("narrow the exemption, or remove the rule"),
             );
+        } else {
+            together::check(&matches, &exemption, "nothing is ever exempted", &mut problems);
         }
     }
+    paths::of_rule(rule, &matches, &mut problems);
     if let Some(delivers) = delivers {
-        for pattern in of_events {
+        for pattern in &of_events {
             delivery::undelivered(pattern, delivers, &mut problems);
         }
     }
@@ -54,6 +69,11 @@ pub fn check(rule: &RuleSpec, delivers: Option<&[Delivers]>) -> Vec<Problem> {
         }
     }
     told
+}
+
+/// A pattern that was pasted as JSON, as a pattern; one that does not read is an error elsewhere.
+fn open(pattern: &Node) -> Cow<'_, Node> {
+    pattern.opened().unwrap_or(Cow::Borrowed(pattern))
 }
 
 /// Values that cannot be, and fields that cannot be so together.

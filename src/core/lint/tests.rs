@@ -130,7 +130,7 @@ fn each_kind_of_finding_and_its_neighbour_that_is_fine() {
         (
             r#"source = ["aws.kms"], detail.bypass = [true]"#,
             "events have no `detail.bypass`",
-            r#"source = ["aws.kms"], detail.requestParameters.bypass = [true]"#,
+            r#"source = ["aws.kms"], detail.requestParameters.bypassPolicyLockoutSafetyCheck = [true]"#,
         ),
         (
             r#"detail.eventName = ["PutKeyPolicy"], detail.userIdentity.username = ["x"]"#,
@@ -157,6 +157,36 @@ fn each_kind_of_finding_and_its_neighbour_that_is_fine() {
             "did you mean `KMS CMK Rotation`?",
             r#"source = ["aws.ec2"], detail-type = ["EBS Volume Notification"]"#,
         ),
+        (
+            r#"detail-type = ["AWS API Call Via CloudTrail"]"#,
+            "did you mean `AWS API Call via CloudTrail`?",
+            r#"detail-type = ["GuardDuty Finding", "EBS Snapshot Notification", "AWS Insight via CloudTrail"]"#,
+        ),
+        (
+            r#"detail.eventName = ["ScheduleKeyDeletion"], detail.requestParameters.pendingWindowInDay = [7]"#,
+            "did you mean `detail.requestParameters.pendingWindowInDays`?",
+            r#"detail.eventName = ["ScheduleKeyDeletion"], detail.requestParameters.pendingWindowInDays = [7]"#,
+        ),
+        (
+            r#"source = ["aws.kms"], detail.requestParameters.window = [7]"#,
+            "no event that this can match has `detail.requestParameters.window`",
+            r#"source = ["aws.sqs"], detail.requestParameters.window = [7]"#,
+        ),
+        (
+            r#"detail.eventName = ["ScheduleKeyDeletion"], detail.requestParameters.pendingWindowInDays = ["7"]"#,
+            "is a number, which this never equals",
+            r#"detail.eventName = ["ScheduleKeyDeletion"], detail.requestParameters.pendingWindowInDays = [{ numeric = ["<", 8] }]"#,
+        ),
+        (
+            r#"detail.eventName = ["CreateKey"], detail.requestParameters.multiRegion = ["true"]"#,
+            "is true or false, which this never equals",
+            r#"detail.eventName = ["CreateKey"], detail.requestParameters.multiRegion = [true, "true"]"#,
+        ),
+        (
+            r#"detail.eventName = ["DeleteAlias"], detail.requestParameters.aliasName = [7]"#,
+            "is text, which this never equals",
+            r#"detail.eventName = ["DeleteAlias"], detail.requestParameters.aliasName = [{ prefix = "alias/prod" }]"#,
+        ),
     ] {
         let said = found(&format!("match = {{ {wrong} }}"));
         assert_eq!(said.iter().filter(|line| line.contains(message)).count(), 1, "{wrong}: {said:#?}");
@@ -181,12 +211,107 @@ fn exemptions_that_leave_nothing() {
         ))
     };
     for (all, some) in [
-        (r#"{ detail.eventName = [{ prefix = "Disable" }] }"#, r#"{ detail.eventName = ["EnableKey"] }"#),
+        (
+            r#"{ detail.eventName = [{ prefix = "Disable" }] }"#,
+            r#"{ detail.eventName = ["DisableKey"], outcome = ["failed"] }"#,
+        ),
         (r#"{ source = ["aws.kms"] }"#, r#"{ source = ["aws.kms"], actor.type = ["Root"] }"#),
     ] {
         assert!(rule(all)[0].contains("exempts all"), "{all}");
         assert_eq!(rule(some), [""; 0]);
     }
+}
+
+#[test]
+fn paths_that_lead_nowhere() {
+    let rule = |rest: &str| {
+        let names = r#"["ScheduleKeyDeletion", "DisableKey"]"#;
+        found(&format!("match = {{ source = [\"aws.kms\"], detail.eventName = {names} }}\n{rest}"))
+    };
+    for (wrong, messages, right) in [
+        (
+            "threshold = { count = 5, within = '1h', distinct = 'detail.requestParameters.keyid' }",
+            [
+                "`detail.requestParameters.keyid`",
+                "so nothing is ever counted",
+                "did you mean `detail.requestParameters.keyId`?",
+            ],
+            "threshold = { count = 5, within = '1h', distinct = 'detail.requestParameters.keyId' }",
+        ),
+        (
+            "group_by = ['account', 'detail.requestParameters.nothing']",
+            ["`detail.requestParameters.nothing`", "all of them are one group", "if AWS has added it since"],
+            "group_by = ['account', 'detail.requestParameters.pendingWindowInDays']",
+        ),
+        (
+            "group_by = ['detail.sourceIpAdress']",
+            ["`detail.sourceIpAdress`", "one group", "did you mean `detail.sourceIPAddress`?"],
+            "group_by = ['detail.sourceIPAddress', 'detail.userIdentity.accountId']",
+        ),
+        (
+            "new_value = { of = 'grant.grantee', within = '30d' }",
+            ["`grant.grantee`", "no value is ever new", "name a field"],
+            "new_value = { of = 'actor.principal', within = '30d' }",
+        ),
+    ] {
+        let said = rule(wrong);
+        assert_eq!(said.len(), 1, "{wrong}: {said:?}");
+        assert!(messages.iter().all(|message| said[0].contains(message)), "{said:?}");
+        assert_eq!(rule(right), [""; 0], "{right}");
+    }
+    // What is not known of an event is not held against it.
+    for fine in [
+        r#"match = { source = ["aws.iam"], detail.eventName = ["CreateUser"] }"#,
+        r#"match = { detail.eventName = ["NewCall"] }"#,
+        r#"match = { detail-type = ["GuardDuty Finding"] }"#,
+        r#"match = { source = ["aws.ec2"], detail-type = ["EBS Volume Notification"] }"#,
+    ] {
+        assert_eq!(
+            found(&format!("{fine}\ngroup_by = ['detail.requestParameters.userName', 'detail.cause']")),
+            [""; 0]
+        );
+    }
+}
+
+#[test]
+fn what_never_applies_beside_match() {
+    let rule = |rest: &str| {
+        let text =
+            r#"match = { source = ["aws.kms"], detail.eventName = ["ScheduleKeyDeletion"], outcome = ["success"] }"#;
+        found(&format!("{text}\n{rest}"))
+    };
+    let rises = |when: &str| rule(&format!("escalate = [{{ when = {{ {when} }}, severity = 'critical' }}]"));
+    let exempts = |except: &str| rule(&format!("except = [{{ {except} }}]"));
+    for (wrong, path) in [
+        (r#"detail.eventName = ["DisableKey"], actor.type = ["Root"]"#, "detail.eventName"),
+        (r#"outcome = ["denied"], actor.type = ["Root"]"#, "outcome"),
+        ("access.public = [true]", "access.public"),
+        (r#"detail.errorCode = ["AccessDenied"]"#, "detail.errorCode"),
+        (r#"detail-type = ["KMS CMK Deletion"]"#, "detail-type"),
+    ] {
+        for (said, so) in [(rises(wrong), "it never rises to that"), (exempts(wrong), "nothing is ever exempted")] {
+            let message = format!("`match` and this `{path}` exclude each other, so {so} (");
+            assert!(said.len() == 1 && said[0].starts_with(&message), "{wrong}: {said:?}");
+        }
+    }
+    let said = exempts("detail.requestParameters.pendingWindowInDay = [30]");
+    assert!(
+        said.len() == 1 && said[0].contains("did you mean `detail.requestParameters.pendingWindowInDays`"),
+        "{said:?}"
+    );
+    assert_eq!(exempts("detail.requestParameters.pendingWindowInDays = [30]"), [""; 0]);
+    assert_eq!(exempts(r#""$or" = [{ outcome = ["denied"] }, { actor.type = ["Root"] }]"#), [""; 0], "one is enough");
+    assert_eq!(rises("incident.alerts = [{ numeric = ['>', 5] }]"), [""; 0]);
+    let either = found(
+        r#"match = { "$or" = [{ detail.eventName = ["DisableKey"] }, { detail.eventName = ["ScheduleKeyDeletion"] }] }
+        except = [{ detail.requestParameters.pendingWindowInDays = [30] }]"#,
+    );
+    assert_eq!(either, [""; 0]);
+    let pasted = found(r#"match = '{ "source": ["aws.kms"], "detail": { "eventName": ["DisabelKey"] } }'"#);
+    assert!(
+        pasted.len() == 1 && pasted[0].contains("did you mean `DisableKey`?"),
+        "a pattern pasted as JSON: {pasted:?}"
+    );
 }
 
 #[test]

@@ -7,6 +7,7 @@ use super::names::{self, NAMES, NATIVE};
 use super::walk::{Branch, Clause, admits, word};
 use crate::base::diagnostic::{Problem, closest, did_you_mean};
 use crate::core::event::RECORDED;
+use crate::core::observe;
 
 /// Fields with few possible values.
 const VALUES: &[(&str, &[&str])] = &[
@@ -131,7 +132,8 @@ pub(super) fn check(branch: &Branch<'_>, problems: &mut Vec<Problem>) {
                 let known: Vec<&str> = CALL.iter().chain(NATIVE).copied().collect();
                 none_of(clause, &known, problems);
             }
-            "actor.type" | "detail.userIdentity.type" => resembling(clause, IDENTITIES, problems),
+            "detail-type" => families(clause, problems),
+            "actor.type" | "detail.userIdentity.type" => resembling(clause, IDENTITIES, |_| true, problems),
             "detail.eventName" => event_names(clause, kms, problems),
             "source" => sources(clause, problems),
             "detail.eventSource" => event_sources(clause, problems),
@@ -160,10 +162,22 @@ fn none_of(clause: &Clause<'_>, words: &[&str], problems: &mut Vec<Problem>) {
     }
 }
 
+/// Families of events that are meant to be CloudTrail's or KMS's and are almost so. Other services have theirs.
+fn families(clause: &Clause<'_>, problems: &mut Vec<Problem>) {
+    const OTHERS: &[&str] =
+        &["AWS Console Action via CloudTrail", "AWS Console Sign In via CloudTrail", "AWS Insight via CloudTrail"];
+    let known: Vec<&str> = CALL.iter().chain(NATIVE).chain(OTHERS).chain(&[observe::DETAIL_TYPE]).copied().collect();
+    let meant = |text: &str| {
+        let folded = text.to_ascii_lowercase();
+        folded.ends_with("cloudtrail") || folded.starts_with("kms ")
+    };
+    resembling(clause, &known, meant, problems);
+}
+
 /// Values that are almost, but not quite, a known one.
-fn resembling(clause: &Clause<'_>, words: &[&str], problems: &mut Vec<Problem>) {
+fn resembling(clause: &Clause<'_>, words: &[&str], meant: impl Fn(&str) -> bool, problems: &mut Vec<Problem>) {
     for item in clause.items() {
-        let Some(text) = word(item).filter(|text| !words.contains(text)) else { continue };
+        let Some(text) = word(item).filter(|text| !words.contains(text) && meant(text)) else { continue };
         if let Some(near) = closest(text, words.iter().copied()) {
             let message = format!("`{}` is never `{text}` as far as kmswatch knows", clause.path);
             problems.push(Problem::warning(item.span.clone(), message).hint(format!("did you mean `{near}`?")));
