@@ -122,7 +122,7 @@ impl Report<'_> {
         }
         heading(f, "What is coming")?;
         for (row, deadline) in all.iter().take(LISTED) {
-            let left = -days_between(deadline.at, self.audit.at);
+            let left = days_between(self.audit.at, deadline.at).max(0);
             let line = format!("  {}  {:>4}d  {} {}", day(deadline.at), left, row.name(), deadline.kind.words());
             writeln!(f, "{}", cut(&line))?;
         }

@@ -106,6 +106,18 @@ impl Judge<'_> {
     fn days_since(&self, time: Timestamp) -> i64 {
         self.now.duration_since(time).as_hours().div_euclid(24)
     }
+
+    /// Whole days that are left, in words; a date that has passed is due now.
+    fn days_until(&self, time: Timestamp) -> String {
+        match time.duration_since(self.now) {
+            left if left.is_negative() => "any time now".to_owned(),
+            left => match left.as_hours() / 24 {
+                0 => "in less than a day".to_owned(),
+                1 => "in 1 day".to_owned(),
+                days => format!("in {days} days"),
+            },
+        }
+    }
 }
 
 /// Findings as they are made.

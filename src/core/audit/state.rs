@@ -20,7 +20,7 @@ pub(super) fn judge(judge: &Judge<'_>, inspection: &Inspection, row: &mut Row, f
         Some("PendingDeletion") => {
             let when = details.deletion_date.map_or_else(
                 || "KMS does not say when".to_owned(),
-                |at| format!("KMS deletes it on {}, in {} days", day(at), -judge.days_since(at)),
+                |at| format!("KMS deletes it on {}, {}", day(at), judge.days_until(at)),
             );
             findings.add(&checks::PENDING_DELETION, &format!("{when}{used}"));
         }
@@ -68,7 +68,7 @@ fn material(judge: &Judge<'_>, inspection: &Inspection, row: &mut Row, findings:
     let seen = if left.is_negative() {
         format!("its material expired on {}", day(first))
     } else {
-        format!("its material expires on {}, in {} days", day(first), left.as_hours() / 24)
+        format!("its material expires on {}, {}", day(first), judge.days_until(first))
     };
     if left <= days(SOON_DAYS) {
         findings.add_as(&checks::MATERIAL_EXPIRES, Severity::High, &seen);

@@ -115,9 +115,22 @@ fn what_cannot_be_used_is_found() {
     assert_eq!(found(&deleted, ""), ["pending-deletion critical"]);
     let row = judged(&deleted, "");
     assert_eq!(
-        row.findings[0].seen, "KMS deletes it on 2026-12-01, in 8 days; last used successfully on 2026-11-22",
+        row.findings[0].seen, "KMS deletes it on 2026-12-01, in 7 days; last used successfully on 2026-11-22",
         "{row:?}"
     );
+    for (at, left) in [
+        ("2026-11-30T11:59:59Z", "in 6 days"),
+        ("2026-11-24T12:00:00Z", "in 1 day"),
+        ("2026-11-24T11:00:00Z", "in less than a day"),
+        ("2026-11-23T11:59:59Z", "any time now"),
+    ] {
+        let mut due = deleted.clone();
+        if let Part::Known(details) = &mut due.details {
+            details.deletion_date = Some(time(at));
+        }
+        let seen = judged(&due, "").findings.remove(0).seen;
+        assert!(seen.starts_with(&format!("KMS deletes it on {}, {left};", &at[..10])), "{seen}");
+    }
     assert_eq!(row.deadlines[0].kind, DeadlineKind::Deletion);
     assert_eq!(found(&state("PendingReplicaDeletion"), ""), ["pending-deletion critical"]);
     assert_eq!(found(&state("Disabled"), ""), ["disabled high"], "it was in use yesterday");
