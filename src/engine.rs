@@ -3,6 +3,7 @@
 
 mod canaries;
 mod gates;
+mod known;
 mod observe;
 #[cfg(test)]
 mod tests;
@@ -40,6 +41,8 @@ pub struct Engine {
     /// Told when something that held notifications back may do so no longer.
     opened: Notify,
     canaries: Canaries,
+    /// What was known of keys before.
+    known: known::Known,
     /// Keys that KMS is to be asked about.
     watched: observe::Watched,
     /// Who uses which key.
@@ -76,6 +79,7 @@ impl Engine {
             gates: ArcSwap::default(),
             opened: Notify::new(),
             canaries: Canaries::new(Arc::clone(&store)),
+            known: known::Known::default(),
             watched: observe::Watched::default(),
             uses: uses::Uses::default(),
             store,

@@ -90,28 +90,33 @@ pub fn labels_of(
     labels(&json!({ "account": key.account, "region": key.region, "key": union(key, remembered) }))
 }
 
-/// What to remember of an event's key once it is enriched: everything known before, and what is new. Old aliases and
-/// tags are kept first, so that nobody can push them out with a flood of new ones. `None` where no ARN is known.
+/// What to remember of an event's key once it is enriched. `None` where no ARN is known.
 pub fn remember(event: &Event, before: Option<&KeyRef>) -> Option<KeyRef> {
-    let mut key = event.key.clone().filter(|key| key.arn.is_some())?;
-    if let Some(old) = before {
-        fill_from_memory(&mut key, old, true, true);
-        let kept: BTreeSet<&String> = old.aliases.iter().collect();
-        let fresh = key.aliases.iter().filter(|alias| !kept.contains(alias));
-        let room = REMEMBERED_MAX.saturating_sub(kept.len());
-        let mut aliases: Vec<String> = old.aliases.iter().chain(fresh.take(room)).cloned().collect();
-        aliases.sort();
-        key.aliases = aliases;
-        while key.tags.len() > REMEMBERED_MAX {
-            let Some(new) = key.tags.keys().find(|name| !old.tags.contains_key(*name)).cloned() else { break };
-            key.tags.remove(&new);
-        }
+    event.key.as_ref().filter(|key| key.arn.is_some()).map(|key| join(key, before))
+}
+
+/// What is remembered of a key when this becomes known of it: everything known before, and what is new. Old aliases and
+/// tags are kept first, so that nobody can push them out with a flood of new ones.
+pub fn join(key: &KeyRef, before: Option<&KeyRef>) -> KeyRef {
+    let nothing = KeyRef::default();
+    let old = before.unwrap_or(&nothing);
+    let mut key = key.clone();
+    fill_from_memory(&mut key, old, true, true);
+    let kept: BTreeSet<&String> = old.aliases.iter().collect();
+    let fresh = key.aliases.iter().filter(|alias| !kept.contains(alias));
+    let room = REMEMBERED_MAX.saturating_sub(kept.len());
+    let mut aliases: Vec<String> = old.aliases.iter().chain(fresh.take(room)).cloned().collect();
+    aliases.sort();
+    key.aliases = aliases;
+    while key.tags.len() > REMEMBERED_MAX {
+        let Some(new) = key.tags.keys().find(|name| !old.tags.contains_key(*name)).cloned() else { break };
+        key.tags.remove(&new);
     }
     // A state is of its moment, and labels are the configuration's.
     key.state = None;
     (key.deletion_date, key.valid_to) = (None, None);
     key.labels = BTreeMap::new();
-    Some(key)
+    key
 }
 
 /// Aliases and tags remembered of one key; KMS allows 50 of each by default.

@@ -7,7 +7,6 @@ use serde_json::Value;
 
 use super::Ingest;
 use super::delete::Done;
-use super::known::KnownKeys;
 use super::settle::Weighty;
 use super::together::Desk;
 use super::using::Using;
@@ -28,7 +27,6 @@ pub(super) struct Batcher {
     engine: Arc<Engine>,
     lookups: Arc<dyn KeyLookup>,
     health: Arc<Health>,
-    known: KnownKeys,
     using: Using,
     done: Done,
     desk: Desk,
@@ -41,7 +39,6 @@ impl Batcher {
             engine: Arc::clone(&ingest.engine),
             lookups: Arc::clone(&ingest.lookups),
             health: Arc::clone(&ingest.health),
-            known: KnownKeys::default(),
             using: Using::new(ingest.inspect.clone()),
             done,
             desk,
@@ -205,14 +202,14 @@ impl Batcher {
         }
         let lookup = self.lookups.describe(&key).await;
         let remembered = match &key.arn {
-            Some(arn) => self.known.recall(&self.engine, arn).await,
+            Some(arn) => self.engine.recall_key(arn).await,
             None => None,
         };
         let marks = enrich(event, Some(&lookup), remembered.as_ref(), labels);
         let mut looked_up = None;
         if let Lookup::Known(details) = lookup {
             looked_up = details.state.map(|state| LookedUp { state, read_at: details.read_at });
-            self.known.remember(&self.engine, event, remembered.as_ref()).await;
+            self.engine.remember_key_of(event, remembered.as_ref()).await;
         }
         (marks, looked_up)
     }

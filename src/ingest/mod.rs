@@ -8,7 +8,6 @@ mod batch;
 mod delete;
 mod hearing;
 mod held;
-mod known;
 mod settle;
 mod together;
 mod using;

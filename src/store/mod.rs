@@ -208,7 +208,8 @@ pub trait Store: Send + Sync {
     /// The store could not be read.
     async fn recall_keys(&self, arns: &[String]) -> Result<Vec<KeyRef>, StoreError>;
 
-    /// Keeps what is known of keys. Aliases and tags replace those kept before; labels are not kept.
+    /// Adds to what is known of keys: each is joined with what was kept of it before ([`enrich::join`](crate::core::enrich::join)), whoever else
+    /// adds to it meanwhile. What does not read back begins anew.
     ///
     /// # Errors
     /// Nothing was stored.

@@ -280,7 +280,7 @@ async fn tell(
     engine.observe_asking(&observations, Some(inspect)).await.map_err(store)?;
     // Only now: if the daemon dies in between, they are new once more.
     if !fresh.is_empty() {
-        engine.store().remember_keys(engine.now(), &fresh).await.map_err(store)?;
+        engine.remember_keys(&fresh).await.map_err(store)?;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::*;
 use crate::base::clock::{Clock as _, ManualClock};
 use crate::config;
+use crate::core::event::KeyRef;
 use crate::core::incident::{Incident, State};
 use crate::core::inspection::{Details, Grants, Inspection, KeyGrant, LastUsage, Part, Rotation, Wants};
 use crate::core::usage::Sighting;
@@ -238,6 +239,22 @@ async fn what_was_so_at_the_first_look_is_held_against_nobody_but_a_deletion() {
 }
 
 #[tokio::test]
+#[tokio::test]
+async fn what_a_sweep_learns_of_a_key_stands_when_an_event_comes() {
+    let mut scene = Scene::new("").await;
+    scene.kms.set(0, "Enabled");
+    // An event was looked up before, when the key had no other alias.
+    let before = KeyRef { arn: Some(arn(0)), aliases: vec!["alias/orders".to_owned()], ..KeyRef::default() };
+    scene.engine.remember_keys(&[before]).await.unwrap();
+    let known = async |scene: &Scene| scene.engine.recall_key(&arn(0)).await.unwrap().aliases;
+    assert_eq!(known(&scene).await, ["alias/orders"]);
+    scene.sweep().await;
+    assert_eq!(known(&scene).await, ["alias/orders", "alias/prod-db"]);
+    *scene.kms.aliases.lock().unwrap() = Some(Part::Known(HashMap::new()));
+    scene.sweep().await;
+    assert_eq!(known(&scene).await, ["alias/orders", "alias/prod-db"], "it does not lose its labels with its alias");
+}
+
 async fn a_key_that_is_gone_is_destroyed() {
     let mut scene = Scene::new("").await;
     (0..3).for_each(|number| scene.kms.set(number, "Enabled"));

@@ -132,7 +132,7 @@ pub(super) async fn the_outbox_is_counted_by_sink(store: &Shared) {
     assert_eq!(store.deliveries(&[Done], 10).await.unwrap()[0].sink, "pager");
 }
 
-pub(super) async fn keys_are_kept_without_labels(store: &Shared) {
+pub(super) async fn what_is_known_of_keys_is_joined_without_labels(store: &Shared) {
     let key = |n: u32, alias: &str| KeyRef {
         arn: Some(format!("arn:aws:kms:eu-central-1:111122223333:key/{n}")),
         aliases: vec![alias.to_owned()],
@@ -147,9 +147,36 @@ pub(super) async fn keys_are_kept_without_labels(store: &Shared) {
     let arn = |n| key(n, "").arn.unwrap();
     let mut found = store.recall_keys(&[arn(2), arn(3), arn(1)]).await.unwrap();
     found.sort_by(|a, b| a.arn.cmp(&b.arn));
-    let kept = |n, alias| KeyRef { labels: BTreeMap::new(), ..key(n, alias) };
-    assert_eq!(found, [kept(1, "alias/new"), kept(2, "alias/two")]);
+    let kept = |n, aliases: &[&str]| {
+        let aliases = aliases.iter().map(|alias| (*alias).to_owned()).collect();
+        KeyRef { labels: BTreeMap::new(), aliases, ..key(n, "") }
+    };
+    assert_eq!(found, [kept(1, &["alias/new", "alias/old", "alias/older"]), kept(2, &["alias/two"])]);
     assert_eq!(store.recall_keys(&[]).await.unwrap(), []);
+}
+
+pub(super) async fn whoever_learns_of_a_key_at_the_same_time_adds_to_it(store: &Shared) {
+    let arn = "arn:aws:kms:eu-central-1:111122223333:key/1".to_owned();
+    let writers = (0..20).map(|n| {
+        let (store, arn) = (Shared::clone(store), arn.clone());
+        tokio::spawn(async move {
+            let key = |m: u32| KeyRef {
+                arn: Some(arn.clone()),
+                aliases: vec![format!("alias/{n:02}-{m}")],
+                tags: [(format!("tag-{n}"), m.to_string())].into(),
+                ..KeyRef::default()
+            };
+            for m in 0..3 {
+                store.remember_keys(at(m.into()), &[key(m)]).await.unwrap();
+            }
+        })
+    });
+    for writer in writers.collect::<Vec<_>>() {
+        writer.await.unwrap();
+    }
+    let found = store.recall_keys(&[arn]).await.unwrap().remove(0);
+    assert_eq!((found.aliases.len(), found.tags.len()), (60, 20));
+    assert!(found.tags.values().all(|value| value == "2"), "the newest value of a tag counts: {:?}", found.tags);
 }
 
 pub(super) async fn the_use_of_keys_is_kept_in_pages(store: &Shared) {

@@ -9,6 +9,7 @@ use super::outbox::Outbox;
 use crate::core::access::Histories;
 use crate::core::canary::{CALLS_KEPT, Call};
 use crate::core::decide::{AlertEntry, Decision, HistoryEntry, ReadSet, Snapshot};
+use crate::core::enrich::join;
 use crate::core::event::{EventId, KeyRef};
 use crate::core::incident::{Fingerprint, Incident, Situation, State as IncidentState};
 use crate::core::silence::Silence;
@@ -160,9 +161,8 @@ impl State {
                 let victim = self.keys.keys().next().cloned();
                 victim.and_then(|victim| self.keys.remove(&victim));
             }
-            let mut kept = key.clone();
-            kept.labels.clear();
-            self.keys.insert(arn.clone(), kept);
+            let joined = join(key, self.keys.get(arn));
+            self.keys.insert(arn.clone(), joined);
         }
     }
 

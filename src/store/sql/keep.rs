@@ -1,25 +1,12 @@
-//! Small things kept beside decisions: what is known of keys, undecodable messages, and the proof that writing works.
-
-use std::collections::BTreeMap;
-use std::sync::LazyLock;
+//! Small things kept beside decisions: undecodable messages, and the proof that writing works.
 
 use jiff::Timestamp;
 use sqlx::Row as _;
 
 use super::SqlStore;
-use super::batch::Rows;
-use super::rows::{count, json, ms};
-use crate::core::event::KeyRef;
+use super::rows::{count, ms};
 use crate::store::{QUARANTINE_BYTES_MAX, QUARANTINE_MAX, StoreError, quarantine_full};
 
-static PUT_KEYS: LazyLock<Rows> = LazyLock::new(|| {
-    Rows::new(
-        "INSERT INTO keys (arn, kept_ms, body) VALUES",
-        0,
-        3,
-        "ON CONFLICT (arn) DO UPDATE SET kept_ms = excluded.kept_ms, body = excluded.body",
-    )
-});
 const PUT_MESSAGE: &str =
     "INSERT INTO quarantine (id, at_ms, reason, body) VALUES ($1, $2, $3, $4) ON CONFLICT (id) DO NOTHING";
 const IS_KEPT: &str = "SELECT 1 AS n FROM quarantine WHERE id = $1";
@@ -34,29 +21,6 @@ const DROP_PROBE: &str = "DELETE FROM meta WHERE name = 'probe'";
 const PROBE_LEN: usize = 64 * 1024;
 
 impl SqlStore {
-    pub(super) async fn keep_keys(&self, now: Timestamp, keys: &[KeyRef]) -> Result<(), StoreError> {
-        // The last word on a key counts.
-        let mut bodies = BTreeMap::new();
-        for key in keys {
-            if let Some(arn) = &key.arn {
-                let kept = KeyRef { labels: BTreeMap::new(), ..key.clone() };
-                bodies.insert(arn.as_str(), json(&kept)?);
-            }
-        }
-        if bodies.is_empty() {
-            return Ok(());
-        }
-        let bodies: Vec<_> = bodies.into_iter().collect();
-        let mut work = self.begin().await?;
-        for (sql, part) in PUT_KEYS.cut(&bodies) {
-            let query = part
-                .iter()
-                .fold(sqlx::query(sql), |query, (arn, body)| query.bind(*arn).bind(ms(now)).bind(body.as_str()));
-            query.execute(work.on()).await?;
-        }
-        work.commit().await
-    }
-
     pub(super) async fn keep_message(
         &self,
         now: Timestamp,

@@ -8,6 +8,7 @@ mod dialect;
 mod error;
 mod keep;
 mod key_usage;
+mod known;
 mod lease;
 mod policies;
 mod prune;

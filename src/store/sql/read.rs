@@ -1,14 +1,10 @@
 //! What people and gauges ask for. Readers never wait for the writer.
 
-use std::sync::LazyLock;
-
 use sqlx::Row as _;
 
 use super::SqlStore;
-use super::batch::List;
 use super::keep::QUARANTINED;
 use super::rows::{corrupt, count, delivery, delivery_columns, from_json, limit, number, situation, text, time};
-use crate::core::event::KeyRef;
 use crate::core::incident::{Fingerprint, Incident, Situation};
 use crate::core::rule::Severity;
 use crate::store::{Delivery, DeliveryState, Forgotten, IncidentFilter, Stats, StoreError, Story, StoryDelivery};
@@ -35,7 +31,6 @@ const OUTBOX: &str = "SELECT sink, state, COUNT(*) AS n, MIN(created_ms) AS olde
      WHERE state IN ('waiting', 'parked', 'dead') GROUP BY sink, state";
 const OPEN_BY_SEVERITY: &str =
     "SELECT severity, COUNT(*) AS n FROM incidents WHERE standing = 'open' GROUP BY severity";
-static KEYS: LazyLock<List> = LazyLock::new(|| List::new("SELECT arn, body FROM keys WHERE arn IN", 0, ""));
 
 impl SqlStore {
     pub(super) async fn read_incidents(&self, filter: &IncidentFilter) -> Result<Vec<Incident>, StoreError> {
@@ -133,16 +128,5 @@ impl SqlStore {
         let quarantine = sqlx::query(QUARANTINED).fetch_one(&self.readers).await?;
         (stats.quarantined, stats.quarantined_bytes) = (count(&quarantine, "n")?, count(&quarantine, "bytes")?);
         Ok(stats)
-    }
-
-    pub(super) async fn read_keys(&self, arns: &[String]) -> Result<Vec<KeyRef>, StoreError> {
-        let mut keys = vec![];
-        for (sql, part) in KEYS.cut(arns) {
-            let query = part.fold(sqlx::query(sql), |query, arn| query.bind(arn.as_str()));
-            for row in query.fetch_all(&self.readers).await? {
-                keys.push(from_json(&text(&row, "body")?, "a key", &text(&row, "arn")?)?);
-            }
-        }
-        Ok(keys)
     }
 }
