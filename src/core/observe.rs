@@ -45,7 +45,7 @@ pub struct Observation {
     pub at: Timestamp,
     /// The key with all that is known of it; its ARN is there. `state`, `deletion_date` and `valid_to` are as KMS says.
     pub key: KeyRef,
-    /// KMS was never asked about this key before: what is found was perhaps always so.
+    /// No sweep looked at this key before: what is found was perhaps always so.
     pub first: bool,
     /// Further members of `detail`: what else the answer says, such as `rotation`.
     pub more: Map<String, Value>,

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::Engine;
 use crate::core::enrich;
 use crate::core::event::{Event, KeyRef};
-use crate::store::StoreError;
+use crate::store::{KnownKey, StoreError};
 
 /// Keys held in memory; beyond it the copy starts anew.
 const KEYS_MAX: usize = 10_000;
@@ -45,10 +45,10 @@ impl Known {
     }
 
     /// What is known of these keys has to be read again.
-    fn written(&self, keys: &[KeyRef]) {
+    fn written(&self, keys: &[KnownKey]) {
         let mut copied = self.copied();
         copied.writes = copied.writes.wrapping_add(1);
-        for arn in keys.iter().filter_map(|key| key.arn.as_ref()) {
+        for arn in keys.iter().filter_map(|known| known.key.arn.as_ref()) {
             copied.keys.remove(arn);
         }
     }
@@ -69,7 +69,7 @@ impl Engine {
                 None
             }
         };
-        let key = found?;
+        let key = found?.key;
         self.known.read(arn, &key, writes);
         Some(key)
     }
@@ -81,8 +81,9 @@ impl Engine {
         if nothing || before.is_some_and(|known| known.aliases == joined.aliases && known.tags == joined.tags) {
             return;
         }
-        if let Err(error) = self.remember_keys(std::slice::from_ref(&joined)).await {
-            let arn = joined.arn.as_deref().unwrap_or_default();
+        let known = KnownKey::from(joined);
+        if let Err(error) = self.remember_keys(std::slice::from_ref(&known)).await {
+            let arn = known.key.arn.as_deref().unwrap_or_default();
             tracing::warn!(%error, key.arn = arn, "what is known of a key could not be kept");
         }
     }
@@ -91,7 +92,7 @@ impl Engine {
     ///
     /// # Errors
     /// Nothing was stored.
-    pub async fn remember_keys(&self, keys: &[KeyRef]) -> Result<(), StoreError> {
+    pub async fn remember_keys(&self, keys: &[KnownKey]) -> Result<(), StoreError> {
         let kept = self.store.remember_keys(self.now(), keys).await;
         self.known.written(keys);
         kept
@@ -128,19 +129,19 @@ mod tests {
     async fn what_anybody_learns_of_a_key_is_there_for_the_next_event() {
         let engine = engine().await;
         assert_eq!(engine.recall_key(ARN).await, None);
-        engine.remember_keys(&[key("alias/a")]).await.unwrap();
+        engine.remember_keys(&[key("alias/a").into()]).await.unwrap();
         assert_eq!(aliases(&engine).await, ["alias/a"]);
-        engine.remember_keys(&[key("alias/b")]).await.unwrap();
+        engine.remember_keys(&[key("alias/b").into()]).await.unwrap();
         assert_eq!(aliases(&engine).await, ["alias/a", "alias/b"]);
     }
 
     #[tokio::test]
     async fn what_is_known_is_read_once() {
         let engine = engine().await;
-        engine.remember_keys(&[key("alias/a")]).await.unwrap();
+        engine.remember_keys(&[key("alias/a").into()]).await.unwrap();
         assert_eq!(aliases(&engine).await, ["alias/a"]);
         // Nobody writes so: it shows whether the store is asked.
-        engine.store().remember_keys(engine.now(), &[key("alias/b")]).await.unwrap();
+        engine.store().remember_keys(engine.now(), &[key("alias/b").into()]).await.unwrap();
         assert_eq!(aliases(&engine).await, ["alias/a"]);
     }
 
@@ -148,7 +149,7 @@ mod tests {
     fn what_was_read_before_a_write_is_not_taken_for_what_was_written() {
         let known = Known::default();
         let Err(writes) = known.get(ARN) else { panic!("nothing is known yet") };
-        known.written(&[key("alias/new")]);
+        known.written(&[key("alias/new").into()]);
         known.read(ARN, &key("alias/old"), writes);
         assert_eq!(known.get(ARN), Err(writes + 1));
     }

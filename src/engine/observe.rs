@@ -122,7 +122,8 @@ impl Engine {
             tracing::warn!(%error, "what was known of keys could not be read");
             vec![]
         });
-        let known: HashMap<&str, &KeyRef> = known.iter().filter_map(|key| Some((key.arn.as_deref()?, key))).collect();
+        let known: HashMap<&str, &KeyRef> =
+            known.iter().filter_map(|known| Some((known.key.arn.as_deref()?, &known.key))).collect();
         let evaluate_one = |one: &Observation| {
             let mut event = one.event();
             let remembered = one.key.arn.as_deref().and_then(|arn| known.get(arn)).copied();

@@ -14,13 +14,12 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::{
-    Decide, Delivery, DeliveryState, Forgotten, IncidentFilter, Leased, Retention, SILENCES_MAX, Settlement, Stats,
-    Store, StoreError, StoreErrorKind, Story, StoryDelivery,
+    Decide, Delivery, DeliveryState, Forgotten, IncidentFilter, KnownKey, Leased, Retention, SILENCES_MAX, Settlement,
+    Stats, Store, StoreError, StoreErrorKind, Story, StoryDelivery,
 };
 use crate::core::access::{History, Lesson};
 use crate::core::canary::Call;
 use crate::core::decide::{Decision, ReadSet};
-use crate::core::event::KeyRef;
 use crate::core::incident::{Fingerprint, Incident, Situation, State as IncidentState};
 use crate::core::silence::Silence;
 use crate::core::usage::{KEYS_MAX, KeyUsage};
@@ -173,12 +172,12 @@ impl Store for MemoryStore {
         Ok(counted)
     }
 
-    async fn recall_keys(&self, arns: &[String]) -> Result<Vec<KeyRef>, StoreError> {
+    async fn recall_keys(&self, arns: &[String]) -> Result<Vec<KnownKey>, StoreError> {
         let state = self.lock();
         Ok(arns.iter().filter_map(|arn| state.keys.get(arn)).cloned().collect())
     }
 
-    async fn remember_keys(&self, _: Timestamp, keys: &[KeyRef]) -> Result<(), StoreError> {
+    async fn remember_keys(&self, _: Timestamp, keys: &[KnownKey]) -> Result<(), StoreError> {
         self.lock().remember(keys);
         Ok(())
     }

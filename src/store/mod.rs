@@ -32,6 +32,7 @@ use serde::{Deserialize, Serialize};
 use crate::core::access::{History, Lesson};
 use crate::core::canary::Call;
 use crate::core::decide::{Decision, ReadSet, Snapshot};
+use crate::core::enrich;
 use crate::core::event::KeyRef;
 use crate::core::incident::{Condition, Fingerprint, Incident, Situation};
 use crate::core::keystate::KeyRecord;
@@ -202,18 +203,18 @@ pub trait Store: Send + Sync {
     /// The store could not be read.
     async fn stats(&self) -> Result<Stats, StoreError>;
 
-    /// The last aliases and tags known of keys, by ARN.
+    /// What is known of keys, by ARN.
     ///
     /// # Errors
     /// The store could not be read.
-    async fn recall_keys(&self, arns: &[String]) -> Result<Vec<KeyRef>, StoreError>;
+    async fn recall_keys(&self, arns: &[String]) -> Result<Vec<KnownKey>, StoreError>;
 
-    /// Adds to what is known of keys: each is joined with what was kept of it before ([`enrich::join`](crate::core::enrich::join)), whoever else
-    /// adds to it meanwhile. What does not read back begins anew.
+    /// Adds to what is known of keys: each is joined with what was kept of it before ([`KnownKey::join`]), whoever else adds to it
+    /// meanwhile. What does not read back begins anew.
     ///
     /// # Errors
     /// Nothing was stored.
-    async fn remember_keys(&self, now: Timestamp, keys: &[KeyRef]) -> Result<(), StoreError>;
+    async fn remember_keys(&self, now: Timestamp, keys: &[KnownKey]) -> Result<(), StoreError>;
 
     /// The policies seen of a key, by its ARN.
     ///
@@ -283,6 +284,32 @@ pub trait Store: Send + Sync {
 
     /// Flushes and closes; nothing may be called afterwards.
     async fn close(&self);
+}
+
+/// What is remembered of a key.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KnownKey {
+    /// The last aliases and tags known of it, and what never changes.
+    pub key: KeyRef,
+    /// A sweep has looked at it.
+    pub swept: bool,
+}
+
+impl KnownKey {
+    /// What is remembered when this becomes known.
+    #[must_use]
+    pub fn join(&self, before: Option<&Self>) -> Self {
+        Self {
+            key: enrich::join(&self.key, before.map(|before| &before.key)),
+            swept: self.swept || before.is_some_and(|before| before.swept),
+        }
+    }
+}
+
+impl From<KeyRef> for KnownKey {
+    fn from(key: KeyRef) -> Self {
+        Self { key, swept: false }
+    }
 }
 
 /// A claimed delivery.

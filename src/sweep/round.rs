@@ -10,12 +10,11 @@ use super::sight::{Seen, Sight};
 use crate::base::telemetry;
 use crate::core::audit::{Judge, Known, report};
 use crate::core::enrich;
-use crate::core::event::KeyRef;
 use crate::core::inspection::{Details, Inspection, Part, Wants};
 use crate::core::observe::{By, Observation};
 use crate::engine::Engine;
 use crate::keys::{Inspect, Scope};
-use crate::store::{StoreError, StoreErrorKind};
+use crate::store::{KnownKey, StoreError, StoreErrorKind};
 
 /// Keys looked at, and told to the engine, together; the inspector lets fewer go at once.
 const TOGETHER: usize = 50;
@@ -254,8 +253,8 @@ async fn tell(
 ) -> Result<(), Broken> {
     let store = |error: StoreError| Broken::Store(format!("the store: {error}"));
     let remembered = engine.store().recall_keys(arns).await.map_err(store)?;
-    let remembered: HashMap<&str, &KeyRef> =
-        remembered.iter().filter_map(|key| Some((key.arn.as_deref()?, key))).collect();
+    let remembered: HashMap<&str, &KnownKey> =
+        remembered.iter().filter_map(|known| Some((known.key.arn.as_deref()?, known))).collect();
     let policy = engine.policy();
     let judge = Judge { trust: &policy.trust, labels: &policy.labels, now: engine.now() };
     let mut observations = vec![];
@@ -263,14 +262,15 @@ async fn tell(
     for inspection in seen {
         let Some(mut observation) = Observation::of_inspection(By::Sweep, inspection) else { continue };
         let before = remembered.get(inspection.arn.as_str()).copied();
-        // Events do not say who manages a key; only KMS does.
-        observation.first = before.is_none_or(|key| key.manager.is_none());
+        // That an event was looked up says nothing of how the key was before.
+        observation.first = before.is_none_or(|known| !known.swept);
+        let old = before.map(|known| &known.key);
         if review {
             let users = engine.users_of(&inspection.arn);
-            let known = Known { remembered: before, users: &users };
+            let known = Known { remembered: old, users: &users };
             observation.more.extend(report(&judge.judge_knowing(inspection, known)));
         }
-        let after = enrich::remember(&observation.event(), before);
+        let after = enrich::remember(&observation.event(), old).map(|key| KnownKey { key, swept: true });
         fresh.extend(after.filter(|after| Some(after) != before && !inspection.is_gone()));
         observations.push(observation);
     }

@@ -245,11 +245,32 @@ async fn what_a_sweep_learns_of_a_key_stands_when_an_event_comes() {
     scene.kms.set(0, "Enabled");
     // An event was looked up before, when the key had no other alias.
     let before = KeyRef { arn: Some(arn(0)), aliases: vec!["alias/orders".to_owned()], ..KeyRef::default() };
-    scene.engine.remember_keys(&[before]).await.unwrap();
+    scene.engine.remember_keys(&[before.into()]).await.unwrap();
     let known = async |scene: &Scene| scene.engine.recall_key(&arn(0)).await.unwrap().aliases;
     assert_eq!(known(&scene).await, ["alias/orders"]);
     scene.sweep().await;
     assert_eq!(known(&scene).await, ["alias/orders", "alias/prod-db"]);
+async fn a_key_that_only_events_spoke_of_was_never_looked_at() {
+    let mut scene = Scene::new("").await;
+    // Years ago it was disabled, and once an event of it was looked up.
+    let key = KeyRef {
+        arn: Some(arn(0)),
+        aliases: vec!["alias/prod-db".to_owned()],
+        manager: Some("CUSTOMER".to_owned()),
+        ..KeyRef::default()
+    };
+    scene.engine.remember_keys(&[key.into()]).await.unwrap();
+    scene.kms.set(0, "Disabled");
+    scene.sweep().await;
+    scene.sweep().await;
+    assert!(scene.incidents().await.is_empty());
+    for state in ["Enabled", "Disabled"] {
+        scene.kms.set(0, state);
+        scene.sweep().await;
+    }
+    assert_eq!(scene.rules().await, ["kms.found-unusable"], "now it was looked at");
+}
+
     *scene.kms.aliases.lock().unwrap() = Some(Part::Known(HashMap::new()));
     scene.sweep().await;
     assert_eq!(known(&scene).await, ["alias/orders", "alias/prod-db"], "it does not lose its labels with its alias");
@@ -266,6 +287,7 @@ async fn a_key_that_is_gone_is_destroyed() {
     scene.sweep().await;
     assert_eq!(scene.incidents().await.len(), 1, "told once");
 }
+#[tokio::test]
 
 #[tokio::test]
 async fn one_answer_does_not_make_a_key_gone_that_kms_lists() {

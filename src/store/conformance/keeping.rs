@@ -17,7 +17,7 @@ use crate::core::rule::Severity;
 use crate::core::usage::KeyUsage;
 use crate::core::window::{Seen, WindowState};
 use crate::store::DeliveryState::{Dead, Done, Parked, Waiting};
-use crate::store::{IncidentFilter, Outcome, Retention, SinkStats};
+use crate::store::{IncidentFilter, KnownKey, Outcome, Retention, SinkStats};
 
 const DAY: i64 = 24 * 3600;
 const RETENTION: Retention = Retention {
@@ -141,17 +141,28 @@ pub(super) async fn what_is_known_of_keys_is_joined_without_labels(store: &Share
         ..KeyRef::default()
     };
     let nameless = KeyRef { id: Some("1234".into()), ..KeyRef::default() };
-    store.remember_keys(at(0), &[key(1, "alias/old"), key(2, "alias/two"), nameless]).await.unwrap();
-    store.remember_keys(at(1), &[key(1, "alias/older"), key(1, "alias/new")]).await.unwrap();
+    let known = |key: KeyRef, swept| KnownKey { key, swept };
+    let first = [known(key(1, "alias/old"), true), known(key(2, "alias/two"), false), known(nameless, true)];
+    store.remember_keys(at(0), &first).await.unwrap();
+    let more = [known(key(1, "alias/older"), false), known(key(1, "alias/new"), false)];
+    store.remember_keys(at(1), &more).await.unwrap();
     store.remember_keys(at(1), &[]).await.unwrap();
     let arn = |n| key(n, "").arn.unwrap();
     let mut found = store.recall_keys(&[arn(2), arn(3), arn(1)]).await.unwrap();
-    found.sort_by(|a, b| a.arn.cmp(&b.arn));
+    found.sort_by(|a, b| a.key.arn.cmp(&b.key.arn));
     let kept = |n, aliases: &[&str]| {
         let aliases = aliases.iter().map(|alias| (*alias).to_owned()).collect();
         KeyRef { labels: BTreeMap::new(), aliases, ..key(n, "") }
     };
-    assert_eq!(found, [kept(1, &["alias/new", "alias/old", "alias/older"]), kept(2, &["alias/two"])]);
+    let mut expected =
+        [known(kept(1, &["alias/new", "alias/old", "alias/older"]), true), known(kept(2, &["alias/two"]), false)];
+    assert_eq!(found, expected);
+    // That a sweep looked at it is news by itself.
+    store.remember_keys(at(2), &[known(key(2, "alias/two"), true)]).await.unwrap();
+    expected[1].swept = true;
+    let mut found = store.recall_keys(&[arn(1), arn(2)]).await.unwrap();
+    found.sort_by(|a, b| a.key.arn.cmp(&b.key.arn));
+    assert_eq!(found, expected);
     assert_eq!(store.recall_keys(&[]).await.unwrap(), []);
 }
 
@@ -167,14 +178,14 @@ pub(super) async fn whoever_learns_of_a_key_at_the_same_time_adds_to_it(store: &
                 ..KeyRef::default()
             };
             for m in 0..3 {
-                store.remember_keys(at(m.into()), &[key(m)]).await.unwrap();
+                store.remember_keys(at(m.into()), &[key(m).into()]).await.unwrap();
             }
         })
     });
     for writer in writers.collect::<Vec<_>>() {
         writer.await.unwrap();
     }
-    let found = store.recall_keys(&[arn]).await.unwrap().remove(0);
+    let found = store.recall_keys(&[arn]).await.unwrap().remove(0).key;
     assert_eq!((found.aliases.len(), found.tags.len()), (60, 20));
     assert!(found.tags.values().all(|value| value == "2"), "the newest value of a tag counts: {:?}", found.tags);
 }

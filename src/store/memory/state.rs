@@ -9,12 +9,11 @@ use super::outbox::Outbox;
 use crate::core::access::Histories;
 use crate::core::canary::{CALLS_KEPT, Call};
 use crate::core::decide::{AlertEntry, Decision, HistoryEntry, ReadSet, Snapshot};
-use crate::core::enrich::join;
-use crate::core::event::{EventId, KeyRef};
+use crate::core::event::EventId;
 use crate::core::incident::{Fingerprint, Incident, Situation, State as IncidentState};
 use crate::core::silence::Silence;
 use crate::core::usage::KeyUsage;
-use crate::store::{LEARNT_KEPT, QUARANTINE_MAX, Retention, StoreError, quarantine_full};
+use crate::store::{KnownKey, LEARNT_KEPT, QUARANTINE_MAX, Retention, StoreError, quarantine_full};
 
 /// Events remembered; the oldest make room.
 const SEEN_MAX: usize = 500_000;
@@ -31,7 +30,7 @@ pub(super) struct State {
     pub(super) situations: BTreeMap<Fingerprint, KeptSituation>,
     pub(super) incidents: BTreeMap<String, KeptIncident>,
     pub(super) outbox: Outbox,
-    pub(super) keys: HashMap<String, KeyRef>,
+    pub(super) keys: HashMap<String, KnownKey>,
     pub(super) policies: Histories,
     pub(super) usage: BTreeMap<String, KeyUsage>,
     /// Oldest first; canaries are few, and of each so many are kept.
@@ -153,15 +152,15 @@ impl State {
         only.then_some(first.1)
     }
 
-    pub(super) fn remember(&mut self, keys: &[KeyRef]) {
-        for key in keys {
-            let Some(arn) = &key.arn else { continue };
+    pub(super) fn remember(&mut self, keys: &[KnownKey]) {
+        for known in keys {
+            let Some(arn) = &known.key.arn else { continue };
             if self.keys.len() >= KEYS_MAX && !self.keys.contains_key(arn) {
                 // Any will do: what is forgotten is looked up again.
                 let victim = self.keys.keys().next().cloned();
                 victim.and_then(|victim| self.keys.remove(&victim));
             }
-            let joined = join(key, self.keys.get(arn));
+            let joined = known.join(self.keys.get(arn));
             self.keys.insert(arn.clone(), joined);
         }
     }

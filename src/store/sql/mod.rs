@@ -31,12 +31,12 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{AnyPool, AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 
 use super::{
-    Decide, Delivery, DeliveryState, IncidentFilter, Leased, Retention, Settlement, Stats, Store, StoreError, Story,
+    Decide, Delivery, DeliveryState, IncidentFilter, KnownKey, Leased, Retention, Settlement, Stats, Store, StoreError,
+    Story,
 };
 use crate::core::access::{History, Lesson};
 use crate::core::canary::Call;
 use crate::core::decide::{Decision, ReadSet};
-use crate::core::event::KeyRef;
 use crate::core::incident::{Fingerprint, Incident, Situation};
 use crate::core::silence::Silence;
 use crate::core::usage::KeyUsage;
@@ -177,11 +177,11 @@ impl Store for SqlStore {
         self.read_stats().await
     }
 
-    async fn recall_keys(&self, arns: &[String]) -> Result<Vec<KeyRef>, StoreError> {
+    async fn recall_keys(&self, arns: &[String]) -> Result<Vec<KnownKey>, StoreError> {
         self.read_keys(arns).await
     }
 
-    async fn remember_keys(&self, now: Timestamp, keys: &[KeyRef]) -> Result<(), StoreError> {
+    async fn remember_keys(&self, now: Timestamp, keys: &[KnownKey]) -> Result<(), StoreError> {
         self.keep_keys(now, keys).await
     }
 

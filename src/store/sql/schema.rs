@@ -15,6 +15,7 @@ pub(in crate::store) const MIGRATIONS: &[Migration] = &[
     include_str!("migrations/0003_silences.sql"),
     include_str!("migrations/0004_canaries.sql"),
     include_str!("migrations/0005_key_usage.sql"),
+    include_str!("migrations/0006_swept_keys.sql"),
 ];
 
 /// Facts about the store itself. It exists before the first migration, and says who made the database.

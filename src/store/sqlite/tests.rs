@@ -10,13 +10,13 @@ use sqlx::{ConnectOptions as _, Executor as _, Row as _};
 use super::*;
 use crate::core::access::{Lesson, Version};
 use crate::core::decide::{Decision, NewDelivery, ReadSet, Snapshot};
-use crate::core::event::EventId;
+use crate::core::event::{EventId, KeyRef};
 use crate::core::incident::{Fingerprint, Incident, Situation, State};
 use crate::core::notification::Kind;
 use crate::store::conformance::fixture::{
     Shared, all, at, done, fingerprint, incident_id, keep, lease, notification, only, put, settle, situation,
 };
-use crate::store::{DeliveryState, IncidentFilter, Retention, Store as _};
+use crate::store::{DeliveryState, IncidentFilter, KnownKey, Retention, Store as _};
 
 /// Waits for nobody.
 const IMPATIENT: Dialect = Dialect::Sqlite { busy: Duration::from_millis(50), pages_max: None };
@@ -162,11 +162,17 @@ async fn what_the_first_version_kept_is_there_after_the_upgrade() {
          ('f1', 'marker', 0, '{\"fingerprint\":\"f1\",\"conditions\":{},\"incident\":null}')",
     )
     .await;
+    old.writer_says(
+        "INSERT INTO keys (arn, kept_ms, body) VALUES ('k1', 0, '{\"arn\":\"k1\",\"manager\":\"CUSTOMER\"}')",
+    )
+    .await;
     old.close().await;
     let store = open_with(&config(&folder), MIGRATIONS, IMPATIENT).await.unwrap();
     let known = Fingerprint("f1".into());
     assert_eq!(store.situations(std::slice::from_ref(&known)).await.unwrap(), [Situation::new(known)]);
     assert_eq!(store.held_situations(None, 9).await.unwrap(), []);
+    let key = KeyRef { arn: Some("k1".into()), manager: Some("CUSTOMER".into()), ..KeyRef::default() };
+    assert_eq!(store.recall_keys(&["k1".to_owned()]).await.unwrap(), [KnownKey { key, swept: false }]);
     store.close().await;
 }
 
