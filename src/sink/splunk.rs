@@ -2,7 +2,10 @@
 //!
 //! An answer's body has a code of its own, and only code 0 is a yes. It means that the collector has the event in memory; with
 //! `ack` the sink waits until the indexers have it on disk. Splunk has no idempotency key: an event that may have come
-//! before carries the same `data.delivery`.
+//! before carries the same `data.delivery`. So what the collector took is asked for again before it is sent again, and sent again a few
+//! times only: where acknowledgements never come, the collector has it all the same.
+
+mod acks;
 
 use std::fmt::Write as _;
 use std::ops::Range;
@@ -22,6 +25,7 @@ use super::{
 };
 use crate::base::diagnostic::Problem;
 use crate::base::secret::{ExposeSecret, OpenText, Secret, SecretRef, Text};
+use acks::{Acks, Taken};
 
 /// `[sinks.<name>.splunk]`
 #[derive(Debug, Clone, PartialEq, Deserialize, schemars::JsonSchema)]
@@ -121,7 +125,9 @@ impl Config {
             frame,
             format: self.format,
             channel: self.ack.then(channel),
+            acks: Acks::default(),
             pauses: ACK_PAUSES,
+            patience: ACK_PATIENCE,
         })
     }
 }
@@ -135,8 +141,11 @@ struct Splunk {
     format: BodyFormat,
     /// With acknowledgement: a sender tells the collector who it is.
     channel: Option<String>,
+    acks: Acks,
     /// How long to wait before each question for an acknowledgement.
     pauses: &'static [Duration],
+    /// How long an event is only asked for, before it is sent again.
+    patience: Duration,
 }
 
 #[async_trait]
@@ -154,12 +163,14 @@ impl Sink for Splunk {
         let at = dispatch.notification.at;
         event["time"] = format!("{}.{:03}", at.as_second(), at.subsec_millisecond().max(0)).into();
         event["event"] = self.format.document(dispatch);
-        let answer = self.post("event", &event).await?;
-        if self.channel.is_some() {
-            self.acknowledged(&answer).await?;
-        }
         // Whoever looks for doubles finds them by `data.delivery`.
-        Ok(Receipt { memory: None, possible_double: dispatch.outcome_unknown })
+        let possible_double = if self.channel.is_some() {
+            self.post_acknowledged(dispatch, &event).await?
+        } else {
+            self.post("event", &event).await?;
+            dispatch.outcome_unknown
+        };
+        Ok(Receipt { memory: None, possible_double })
     }
 
     /// An event without content is refused, but only after the token was found good: code 5 is the answer that is hoped for.
@@ -199,25 +210,75 @@ impl Splunk {
         })
     }
 
-    /// Asks until the indexers say that they have it. What is not said in time may still happen.
-    async fn acknowledged(&self, answer: &Value) -> Result<(), DeliveryError> {
+    /// Posts and asks until the indexers say that they have it: what was posted before is asked for first. Says whether there may be a double.
+    async fn post_acknowledged(&self, dispatch: &Dispatch<'_>, event: &Value) -> Result<bool, DeliveryError> {
+        let delivery = dispatch.idempotency_key;
+        let mut trouble = None;
+        let taken = match self.acks.of(delivery) {
+            None => self.post_anew(dispatch, event).await?,
+            Some(earlier) => {
+                if self.is_acknowledged(&earlier, &mut trouble).await {
+                    return Ok(self.ended(delivery, &earlier));
+                }
+                if earlier.at.elapsed() < self.patience {
+                    earlier
+                } else if earlier.ids.len() < POSTS_MAX {
+                    self.post_anew(dispatch, event).await?
+                } else {
+                    tracing::warn!(
+                        incident.id = %dispatch.notification.incident.id,
+                        "Splunk took the event {POSTS_MAX} times, and no indexer acknowledged it: it counts as delivered; acknowledgements \
+                         come only where all requests reach one collector"
+                    );
+                    return Ok(self.ended(delivery, &earlier));
+                }
+            }
+        };
+        for pause in self.pauses {
+            tokio::time::sleep(*pause).await;
+            if self.is_acknowledged(&taken, &mut trouble).await {
+                return Ok(self.ended(delivery, &taken));
+            }
+        }
+        let said = "Splunk took the event, but no indexer has acknowledged it in time";
+        let (after, detail) = match trouble {
+            Some(DeliveryError { class: Class::Retry { after }, detail, .. }) => (after, format!("{said}: {detail}")),
+            Some(DeliveryError { detail, .. }) => (None, format!("{said}: {detail}")),
+            None => (None, said.to_owned()),
+        };
+        Err(DeliveryError::new(Class::Retry { after }, FailReason::Timeout, detail).unknown())
+    }
+
+    async fn post_anew(&self, dispatch: &Dispatch<'_>, event: &Value) -> Result<Taken, DeliveryError> {
+        let answer = self.post("event", event).await?;
         let Some(id) = answer["ackId"].as_u64() else {
             let detail = "Splunk gives no number to ask for: indexer acknowledgement is switched off for this token";
             return Err(DeliveryError::new(Class::Park, FailReason::Client, detail).unknown());
         };
-        for pause in self.pauses {
-            tokio::time::sleep(*pause).await;
-            let said = self.post_ack(id).await.map_err(DeliveryError::unknown)?;
-            if said["acks"][id.to_string()] == true {
-                return Ok(());
-            }
-        }
-        let detail = "Splunk took the event, but no indexer has acknowledged it in time";
-        Err(DeliveryError::new(Class::Retry { after: None }, FailReason::Timeout, detail).unknown())
+        Ok(self.acks.taken(dispatch.idempotency_key, id, dispatch.outcome_unknown))
     }
 
-    async fn post_ack(&self, id: u64) -> Result<Value, DeliveryError> {
-        let request = self.http.client().post(self.address("ack")?).json(&json!({ "acks": [id] }));
+    /// Whether one of them has come to an indexer. A question that is not answered says nothing of the event.
+    async fn is_acknowledged(&self, taken: &Taken, trouble: &mut Option<DeliveryError>) -> bool {
+        match self.post_ack(&taken.ids).await {
+            Ok(said) => {
+                *trouble = None;
+                taken.ids.iter().any(|id| said["acks"][id.to_string()] == true)
+            }
+            Err(error) => {
+                *trouble = Some(error);
+                false
+            }
+        }
+    }
+
+    fn ended(&self, delivery: &str, taken: &Taken) -> bool {
+        self.acks.ended(delivery);
+        taken.possible_double()
+    }
+
+    async fn post_ack(&self, ids: &[u64]) -> Result<Value, DeliveryError> {
+        let request = self.http.client().post(self.address("ack")?).json(&json!({ "acks": ids }));
         let answer = self.http.send(self.signed(request)?).await?;
         answer.accepted("Splunk")?;
         Ok(serde_json::from_slice(&answer.body).unwrap_or_default())
@@ -293,6 +354,11 @@ const ACK_PAUSES: &[Duration] = &[
     Duration::from_secs(5),
     Duration::from_secs(5),
 ];
+
+/// Indexers that are slow for so long cost no double.
+const ACK_PATIENCE: Duration = Duration::from_mins(1);
+/// The collector took an event so often: that is enough.
+const POSTS_MAX: usize = 3;
 
 #[cfg(test)]
 #[path = "splunk_tests.rs"]

@@ -130,14 +130,77 @@ async fn with_ack_it_waits_for_the_indexers() {
     assert!(error.class == Class::Park && error.outcome_unknown && error.detail.contains("acknowledgement"), "{error}");
 }
 
+/// An answer to both questions: an event is taken under this number, and these have come to an indexer.
+fn answer(id: u64, acknowledged: &[u64]) -> Say {
+    let acks: serde_json::Map<String, Value> = acknowledged.iter().map(|id| (id.to_string(), true.into())).collect();
+    Say::json(&json!({"text": "Success", "code": 0, "ackId": id, "acks": acks}))
+}
+
+fn asking(receiver: &Receiver, patience: Duration) -> Splunk {
+    let sender = config(&receiver.url, "ack = true").sender(&kit::context()).unwrap();
+    Splunk { pauses: &[Duration::ZERO; 3], patience, ..sender }
+}
+
+/// How often it was posted.
+fn posts(receiver: &Receiver) -> usize {
+    receiver.got().iter().filter(|got| got.path.ends_with("/event")).count()
+}
+
 #[tokio::test]
-async fn what_is_never_acknowledged_is_tried_again() {
-    let taken = Say::json(&json!({"code": 0, "ackId": 0}));
-    let receiver = Receiver::start([taken, Say::json(&json!({"acks": {"0": false}}))]).await;
-    let sink = Splunk { pauses: &[Duration::ZERO; 3], ..config(&receiver.url, "ack = true").sender(&kit::context()).unwrap() };
-    let error = sink.deliver(&kit::dispatch(&kit::sample(Sample::KeyDisabled))).await.unwrap_err();
-    assert!(matches!(error.class, Class::Retry { .. }) && error.outcome_unknown, "{error}");
+async fn what_is_not_acknowledged_is_asked_for_again_before_it_is_sent_again() {
+    let receiver = Receiver::start([answer(0, &[])]).await;
+    let sink = asking(&receiver, Duration::from_hours(1));
+    let n = kit::sample(Sample::KeyDisabled);
+    let error = sink.deliver(&kit::dispatch(&n)).await.unwrap_err();
+    assert!(error.class == Class::Retry { after: None } && error.outcome_unknown, "{error}");
     assert_eq!(receiver.got().len(), 1 + 3);
+    let again = Dispatch { outcome_unknown: true, ..kit::dispatch(&n) };
+    sink.deliver(&again).await.unwrap_err();
+    assert_eq!((receiver.got().len(), posts(&receiver)), (4 + 1 + 3, 1));
+    receiver.say(Say(503, vec![("retry-after", "7".to_owned())], "unwell".to_owned()));
+    let error = sink.deliver(&again).await.unwrap_err();
+    assert!(error.outcome_unknown && error.class == Class::Retry { after: Some(Duration::from_secs(7)) }, "{error:?}");
+    receiver.say(answer(1, &[0]));
+    let receipt = sink.deliver(&again).await.unwrap();
+    assert!(!receipt.possible_double && posts(&receiver) == 1, "it was sent once, whatever was known in between");
+    // It is over: the next time is another one.
+    assert!(sink.deliver(&again).await.is_err() && posts(&receiver) == 2);
+}
+
+#[tokio::test]
+async fn what_is_acknowledged_late_may_be_a_double_if_it_was_sent_again() {
+    let receiver = Receiver::start([answer(4, &[])]).await;
+    let sink = asking(&receiver, Duration::ZERO);
+    let n = kit::sample(Sample::KeyDisabled);
+    sink.deliver(&kit::dispatch(&n)).await.unwrap_err();
+    receiver.say(answer(5, &[]));
+    sink.deliver(&kit::dispatch(&n)).await.unwrap_err();
+    receiver.say(answer(6, &[4]));
+    assert!(sink.deliver(&kit::dispatch(&n)).await.unwrap().possible_double);
+    assert_eq!(receiver.got().last().unwrap().json(), json!({"acks": [4, 5]}), "any of them will do");
+}
+
+#[tokio::test]
+async fn what_is_never_acknowledged_is_sent_a_few_times_and_counts_as_delivered() {
+    for unanswered in [false, true] {
+        let receiver = Receiver::start([answer(0, &[])]).await;
+        let sink = asking(&receiver, Duration::ZERO);
+        let n = kit::sample(Sample::KeyDisabled);
+        let mut failed = 0;
+        let receipt = loop {
+            match sink.deliver(&kit::dispatch(&n)).await {
+                Ok(receipt) => break receipt,
+                Err(error) => assert!(error.outcome_unknown, "{error}"),
+            }
+            failed += 1;
+            assert!(failed < 10, "it never ends");
+            if unanswered && failed == POSTS_MAX {
+                receiver.say(Say(404, vec![], "what?".to_owned()));
+            }
+        };
+        assert!(receipt.possible_double);
+        assert_eq!((failed, posts(&receiver)), (POSTS_MAX, POSTS_MAX));
+    }
 }
 
 #[tokio::test]
