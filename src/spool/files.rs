@@ -121,15 +121,20 @@ impl Folder {
     /// Lines were lost: kept until the uploader has said so.
     pub(super) fn lost(&self, reason: &'static str, lines: u64, detail: &str) {
         telemetry::archive_lost(reason, lines);
-        self.complain(detail);
-    }
-
-    pub(super) fn complain(&self, detail: &str) {
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         if trouble.is_none() {
             tracing::warn!("the archive is in trouble: {detail}");
         }
         *trouble = Some(detail.to_owned());
+    }
+
+    /// Nothing is lost by it, so it hides nothing that is.
+    pub(super) fn complain(&self, detail: &str) {
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        trouble.get_or_insert_with(|| {
+            tracing::warn!("the archive is in trouble: {detail}");
+            detail.to_owned()
+        });
     }
 
     pub(super) fn trouble(&self) -> Option<String> {

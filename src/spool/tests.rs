@@ -281,6 +281,45 @@ async fn a_full_folder_keeps_what_it_has() {
     assert_eq!(full.bytes(), 16);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_cannot_be_read_holds_up_no_other() {
+    let rig = Rig::new().await;
+    let file = |hour: u32| format!("2026-11-22T{hour}_main-20261122T{hour}0000Z-00000001-00001.jsonl");
+    // Whoever opens a folder as a file can read nothing of it.
+    fs::create_dir(rig.folder.path().join(file(21))).unwrap();
+    fs::write(rig.folder.path().join(file(22)), "{\"n\":2}\n").unwrap();
+    fs::write(rig.folder.path().join(file(23)), "{\"n\":3}\n").unwrap();
+    let spool = rig.start("");
+    until("both others are there", || rig.bucket.lines().len() == 2).await;
+    let said = format!("{}` cannot be read", file(21));
+    until("it is said", || rig.heard.all().iter().any(|heard| heard.contains(&said))).await;
+    stopped(&spool).await;
+    assert_eq!(rig.files(), [file(21)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_could_not_be_removed_is_not_put_again() {
+    let rig = Rig::new().await;
+    let config = config(&rig.bucket.url, rig.folder.path(), "");
+    let clock: Arc<dyn Clock> = Arc::clone(&rig.clock) as _;
+    let folder = Arc::new(Folder::new(&config, clock.as_ref()));
+    folder.open().unwrap();
+    let files = [22, 23].map(|hour| format!("2026-11-22T{hour}_main-20261122T{hour}0000Z-00000001-00001.jsonl"));
+    let paths = files.map(|file| rig.folder.path().join(file));
+    for path in &paths {
+        fs::write(path, "{\"n\":1}\n").unwrap();
+    }
+    let s3 = S3::new(&config, &Access::unchecked(), clock);
+    let uploader = Uploader { folder, s3, reporter: Arc::clone(&rig.heard) as _, stop: Stop::new() };
+    let mut course = Course::new();
+    course.stuck.extend([paths[0].clone(), rig.folder.path().join("gone.jsonl")]);
+    assert!(uploader.upload_all(&mut course, false).await.is_none());
+    let there: Vec<String> = rig.bucket.lines().into_keys().collect();
+    assert_eq!(there, ["/events/kmswatch/2026/11/22/23/main-20261122T230000Z-00000001-00001.jsonl.gz"]);
+    assert!(rig.files().is_empty(), "{:?}", rig.files());
+    assert!(uploader.upload_all(&mut course, false).await.is_none() && course.stuck.is_empty());
+}
+
 #[tokio::test(start_paused = true)]
 async fn trouble_is_told_once_in_a_while_and_its_end_once_it_lasts() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,6 @@
 //! Puts closed files into the bucket, the oldest first, and removes them once they are there.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -42,11 +43,20 @@ pub(super) struct Course {
     reported: Option<Instant>,
     /// They were told, or it is not known: an earlier life may have told them.
     owes_recovery: bool,
+    /// Files that are in the bucket and could not be removed: they are not put there again and again.
+    pub(super) stuck: HashSet<PathBuf>,
 }
 
 impl Course {
     pub(super) fn new() -> Self {
-        Self { pause: PAUSE_MIN, failing_since: None, last_trouble: None, reported: None, owes_recovery: true }
+        Self {
+            pause: PAUSE_MIN,
+            failing_since: None,
+            last_trouble: None,
+            reported: None,
+            owes_recovery: true,
+            stuck: HashSet::new(),
+        }
     }
 }
 
@@ -56,7 +66,7 @@ impl Uploader {
         let mut course = Course::new();
         loop {
             let stopping = self.stop.is_stopped();
-            let failed = if self.folder.is_open() { self.upload_all(stopping).await } else { None };
+            let failed = if self.folder.is_open() { self.upload_all(&mut course, stopping).await } else { None };
             self.judge(&mut course, failed.as_ref());
             if stopping {
                 return;
@@ -70,12 +80,14 @@ impl Uploader {
         }
     }
 
-    /// The first failure ends it: a bucket that refuses one file refuses the next. Told to stop, it goes on to the end.
-    async fn upload_all(&self, stopping: bool) -> Option<PutError> {
+    /// A bucket that refuses one file refuses the next, so its first failure ends it. A file that cannot be read, or removed, holds up no
+    /// other. Told to stop, it goes on to the end.
+    pub(super) async fn upload_all(&self, course: &mut Course, stopping: bool) -> Option<PutError> {
         let waiting = match self.folder.waiting() {
             Ok(waiting) => waiting,
             Err(error) => return Some(PutError::local(&format!("the archive's spool cannot be read: {error}"))),
         };
+        course.stuck.retain(|path| waiting.contains(path));
         for path in waiting {
             if !stopping && self.stop.is_stopped() {
                 return None;
@@ -85,24 +97,39 @@ impl Uploader {
                 self.folder.complain(&format!("`{}` is not a file of the archive; take it away", path.display()));
                 continue;
             };
-            if let Err(error) = self.upload(&path, &key).await {
-                telemetry::archive_upload("failed");
-                tracing::warn!(file = %path.display(), %error, "a file of the archive could not be put into the bucket");
-                return Some(error);
+            match self.upload(&path, &key, &mut course.stuck).await {
+                Ok(()) => telemetry::archive_upload("done"),
+                Err(Failed::File(detail)) => {
+                    telemetry::archive_upload("failed");
+                    self.folder.complain(&detail);
+                }
+                Err(Failed::Bucket(error)) => {
+                    telemetry::archive_upload("failed");
+                    tracing::warn!(file = %path.display(), %error, "a file of the archive could not be put into the bucket");
+                    return Some(error);
+                }
             }
-            telemetry::archive_upload("done");
         }
         None
     }
 
-    async fn upload(&self, path: &Path, key: &str) -> Result<(), PutError> {
-        let (packed, length) = packed(path.to_owned())
-            .await
-            .map_err(|error| PutError::local(&format!("a file of the archive cannot be read: {error}")))?;
-        self.s3.put(key, packed).await?;
-        std::fs::remove_file(path)
-            .map_err(|error| PutError::local(&format!("a file of the archive cannot be removed: {error}")))?;
-        self.folder.shrunk(length);
+    async fn upload(&self, path: &Path, key: &str, stuck: &mut HashSet<PathBuf>) -> Result<(), Failed> {
+        let failed =
+            |what: &str, error: &io::Error| Failed::File(format!("`{}` cannot be {what}: {error}", path.display()));
+        if !stuck.contains(path) {
+            let packed = packed(path.to_owned()).await.map_err(|error| failed("read", &error))?;
+            self.s3.put(key, packed).await.map_err(Failed::Bucket)?;
+        }
+        let removed = std::fs::metadata(path).and_then(|file| std::fs::remove_file(path).map(|()| file.len()));
+        match removed {
+            Ok(length) => self.folder.shrunk(length),
+            // Somebody else took it away.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                stuck.insert(path.to_owned());
+                return Err(failed("removed", &error));
+            }
+        }
         Ok(())
     }
 
@@ -135,14 +162,20 @@ impl Uploader {
     }
 }
 
-/// The file, packed; the same bytes each time. And its length.
-async fn packed(path: PathBuf) -> io::Result<(Vec<u8>, u64)> {
+/// Why a file is still there.
+enum Failed {
+    /// It is this file that is wrong.
+    File(String),
+    Bucket(PutError),
+}
+
+/// The file, packed; the same bytes each time.
+async fn packed(path: PathBuf) -> io::Result<Vec<u8>> {
     let work = move || {
         let file = File::open(path)?;
-        let length = file.metadata()?.len();
         let mut packed = Vec::new();
         io::copy(&mut GzEncoder::new(io::BufReader::new(file), Compression::default()), &mut packed)?;
-        Ok((packed, length))
+        Ok(packed)
     };
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| Err(io::Error::other("packing was interrupted")))
 }
