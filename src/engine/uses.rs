@@ -1,6 +1,7 @@
 //! Who uses which key, learnt from the stream: in memory, flushed late. The one thing that may be lost in a crash.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use futures_util::StreamExt as _;
@@ -20,11 +21,24 @@ const WRITE_PAGE: usize = 200;
 const READ_PAGE: usize = 500;
 
 #[derive(Default)]
-pub(super) struct Uses(Mutex<Usage>);
+pub(super) struct Uses {
+    all: Mutex<Usage>,
+    /// What was known before the start has been read.
+    loaded: AtomicBool,
+}
+
+/// Who was seen using a key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Users {
+    /// And when last: the newest first.
+    pub seen: Vec<(String, Timestamp)>,
+    /// Those seen by then may be missing.
+    pub forgotten: Option<Timestamp>,
+}
 
 impl Uses {
     fn all(&self) -> MutexGuard<'_, Usage> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -34,9 +48,13 @@ impl Engine {
         self.uses.all().learn(sighting);
     }
 
-    /// Who was seen using a key, and when last: the newest first.
-    pub fn users_of(&self, arn: &str) -> Vec<(String, Timestamp)> {
-        self.uses.all().of(arn, self.now()).map(|known| known.users).unwrap_or_default()
+    /// Who was seen using a key.
+    pub fn users_of(&self, arn: &str) -> Users {
+        let now = self.now();
+        let uses = self.uses.all();
+        let seen = uses.of(arn, now).map(|known| known.users).unwrap_or_default();
+        let loaded = self.uses.loaded.load(Ordering::Acquire);
+        Users { seen, forgotten: if loaded { uses.forgotten(arn) } else { Some(now) } }
     }
 
     /// What is known of the use of a key: seen in the stream, and allowed by the policy known of it.
@@ -111,25 +129,27 @@ impl Engine {
         decision.alerts.into_iter().map(|alert| alert.event.id).collect()
     }
 
-    /// Reads what was known of the use of keys before the start.
+    /// Reads what was known of the use of keys before the start. Until that succeeds nothing is written: it would take its place.
     pub async fn load_uses(&self) {
         let mut after = String::new();
         loop {
             match self.store.recall_usage(self.now(), &after, READ_PAGE).await {
                 Ok(page) => {
                     let full = page.len() == READ_PAGE;
-                    let Some((last, _)) = page.last() else { return };
-                    after.clone_from(last);
+                    if let Some((last, _)) = page.last() {
+                        after.clone_from(last);
+                    }
                     let mut uses = self.uses.all();
                     for (arn, usage) in &page {
                         uses.restore(arn, usage);
                     }
                     if !full {
+                        self.uses.loaded.store(true, Ordering::Release);
                         return;
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "what was known of the use of keys could not be read; it is learnt anew");
+                    tracing::warn!(%error, "what was known of the use of keys could not be read; it is tried again");
                     return;
                 }
             }
@@ -138,6 +158,12 @@ impl Engine {
 
     /// Writes what was learnt since the last time.
     pub async fn flush_uses(&self) {
+        if !self.uses.loaded.load(Ordering::Acquire) {
+            self.load_uses().await;
+        }
+        if !self.uses.loaded.load(Ordering::Acquire) {
+            return;
+        }
         loop {
             let page = self.uses.all().unwritten(self.now(), WRITE_PAGE);
             if page.is_empty() {

@@ -267,7 +267,7 @@ async fn tell(
         let old = before.map(|known| &known.key);
         if review {
             let users = engine.users_of(&inspection.arn);
-            let known = Known { remembered: old, users: &users };
+            let known = Known { remembered: old, users: &users.seen, forgotten: users.forgotten };
             observation.more.extend(report(&judge.judge_knowing(inspection, known)));
         }
         let after = enrich::remember(&observation.event(), old).map(|key| KnownKey { key, swept: true });

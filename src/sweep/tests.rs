@@ -34,7 +34,7 @@ struct FakeKms {
     odd: Mutex<BTreeMap<usize, Part<Details>>>,
     /// Keys of which the policy was asked for.
     reviewed: Mutex<BTreeSet<String>>,
-    /// The policy of each key, where it may be read.
+    /// The policy of each key, where it may be read; then its tags and grants may be, too.
     policy: Mutex<Option<String>>,
 }
 
@@ -72,6 +72,9 @@ fn arn(number: usize) -> String {
     format!("arn:aws:kms:eu-central-1:111122223333:key/{}", id(number))
 }
 
+/// What a key has by default.
+const POLICY: &str = r#"{"Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111122223333:root"},"Action":"kms:*","Resource":"*"}]}"#;
+
 #[async_trait]
 impl Inspect for FakeKms {
     /// Two keys a page.
@@ -102,6 +105,9 @@ impl Inspect for FakeKms {
         if wants.policy {
             self.reviewed.lock().unwrap().insert(arn.to_owned());
             seen.policy = self.policy.lock().unwrap().clone().map_or(Part::Denied, Part::Known);
+            if seen.policy.known().is_some() {
+                (seen.tags, seen.grants) = (Part::Known(BTreeMap::new()), Part::Known(Grants::default()));
+            }
         }
         if wants.last_usage {
             if *self.silent.lock().unwrap() {
@@ -157,6 +163,7 @@ impl Scene {
         CLOCK.with(|slot| *slot.borrow_mut() = Some(clock.clone()));
         let store = store::open(&loaded.config.store).await.unwrap();
         let engine = Engine::new(Arc::new(loaded.policy), store, Arc::new(clock.clone()), Arc::new(Nobody));
+        engine.load_uses().await;
         let round = Round::new(Scope { account: None, region: "eu-central-1".to_owned() });
         Self { kms: FakeKms::default(), engine, clock, round, review_every: Duration::from_hours(24) }
     }
@@ -239,17 +246,6 @@ async fn what_was_so_at_the_first_look_is_held_against_nobody_but_a_deletion() {
 }
 
 #[tokio::test]
-#[tokio::test]
-async fn what_a_sweep_learns_of_a_key_stands_when_an_event_comes() {
-    let mut scene = Scene::new("").await;
-    scene.kms.set(0, "Enabled");
-    // An event was looked up before, when the key had no other alias.
-    let before = KeyRef { arn: Some(arn(0)), aliases: vec!["alias/orders".to_owned()], ..KeyRef::default() };
-    scene.engine.remember_keys(&[before.into()]).await.unwrap();
-    let known = async |scene: &Scene| scene.engine.recall_key(&arn(0)).await.unwrap().aliases;
-    assert_eq!(known(&scene).await, ["alias/orders"]);
-    scene.sweep().await;
-    assert_eq!(known(&scene).await, ["alias/orders", "alias/prod-db"]);
 async fn a_key_that_only_events_spoke_of_was_never_looked_at() {
     let mut scene = Scene::new("").await;
     // Years ago it was disabled, and once an event of it was looked up.
@@ -271,11 +267,23 @@ async fn a_key_that_only_events_spoke_of_was_never_looked_at() {
     assert_eq!(scene.rules().await, ["kms.found-unusable"], "now it was looked at");
 }
 
+#[tokio::test]
+async fn what_a_sweep_learns_of_a_key_stands_when_an_event_comes() {
+    let mut scene = Scene::new("").await;
+    scene.kms.set(0, "Enabled");
+    // An event was looked up before, when the key had no other alias.
+    let before = KeyRef { arn: Some(arn(0)), aliases: vec!["alias/orders".to_owned()], ..KeyRef::default() };
+    scene.engine.remember_keys(&[before.into()]).await.unwrap();
+    let known = async |scene: &Scene| scene.engine.recall_key(&arn(0)).await.unwrap().aliases;
+    assert_eq!(known(&scene).await, ["alias/orders"]);
+    scene.sweep().await;
+    assert_eq!(known(&scene).await, ["alias/orders", "alias/prod-db"]);
     *scene.kms.aliases.lock().unwrap() = Some(Part::Known(HashMap::new()));
     scene.sweep().await;
     assert_eq!(known(&scene).await, ["alias/orders", "alias/prod-db"], "it does not lose its labels with its alias");
 }
 
+#[tokio::test]
 async fn a_key_that_is_gone_is_destroyed() {
     let mut scene = Scene::new("").await;
     (0..3).for_each(|number| scene.kms.set(number, "Enabled"));
@@ -287,7 +295,6 @@ async fn a_key_that_is_gone_is_destroyed() {
     scene.sweep().await;
     assert_eq!(scene.incidents().await.len(), 1, "told once");
 }
-#[tokio::test]
 
 #[tokio::test]
 async fn one_answer_does_not_make_a_key_gone_that_kms_lists() {
@@ -498,6 +505,7 @@ async fn the_policy_that_a_review_reads_is_what_the_next_is_compared_with() {
 async fn a_review_knows_who_used_the_key() {
     let mut scene = Scene::new("").await;
     scene.review_every = Duration::ZERO;
+    *scene.kms.policy.lock().unwrap() = Some(POLICY.to_owned());
     scene.kms.set(0, "Enabled");
     let at = scene.engine.now();
     let used_by = |role: &str| Sighting {
@@ -515,6 +523,15 @@ async fn a_review_knows_who_used_the_key() {
     assert!(open.len() == 1 && open[0].rules.contains("kms.environments-mixed"), "{open:?}");
     let said = open[0].voice.meaning.as_deref().unwrap();
     assert!(said.contains("was used by arn:aws:iam::111122223333:role/dev-runner, last on 2026-11-23"), "{said}");
+    // A daemon that could not read who used it ends nothing.
+    let (policy, store) = (scene.engine.policy(), Arc::clone(scene.engine.store()));
+    scene.engine = Engine::new(policy, store, Arc::new(scene.clock.clone()), Arc::new(Nobody));
+    scene.sweep().await;
+    assert_eq!(scene.open().await.len(), 1);
+    // One that could, and nobody did, does.
+    scene.engine.load_uses().await;
+    scene.sweep().await;
+    assert!(scene.open().await.is_empty());
 }
 
 #[tokio::test(start_paused = true)]

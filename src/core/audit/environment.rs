@@ -59,6 +59,11 @@ pub(super) fn judge(judge: &Judge<'_>, inspection: &Inspection, known: Known<'_>
     }
 }
 
+/// Whether nobody was forgotten who would count as a user.
+pub(super) fn knows_users(judge: &Judge<'_>, known: Known<'_>) -> bool {
+    known.forgotten.is_none_or(|at| judge.days_since(at) > RECENT_DAYS)
+}
+
 /// Who says to which environment the key belongs, by environment. What could not be read is as it was last known; and where
 /// nothing says anything any more, what once did still counts.
 fn said(inspection: &Inspection, known: Known<'_>, row: &Row) -> BTreeMap<String, Vec<String>> {

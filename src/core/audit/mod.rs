@@ -58,6 +58,8 @@ pub struct Known<'a> {
     pub remembered: Option<&'a KeyRef>,
     /// Who was seen using it, and when last.
     pub users: &'a [(String, Timestamp)],
+    /// Users seen by then may be missing.
+    pub forgotten: Option<Timestamp>,
 }
 
 /// Something is to be said against a key.
@@ -95,7 +97,7 @@ impl Judge<'_> {
         let understood = access::judge(self, inspection, &mut row, &mut findings);
         usage::judge(self, inspection, &row, &mut findings);
         environment::judge(self, inspection, known, &row, &mut findings);
-        row.judged = report::judged(self, inspection, &row, understood);
+        row.judged = report::judged(self, inspection, known, &row, understood);
         row.findings = findings.0;
         row.findings.sort_by(|a, b| b.severity.cmp(&a.severity).then(a.check.id.cmp(b.check.id)));
         row.deadlines.sort_by_key(|deadline| deadline.at);

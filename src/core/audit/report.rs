@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Judge;
 use super::row::Row;
+use super::{Judge, Known, environment};
 use crate::core::inspection::Inspection;
 
 /// Members of an observation's `detail`: `found` holds what is said against the key, by the id of its check; `judged` which parts of
@@ -28,6 +28,7 @@ pub fn report(row: &Row) -> Map<String, Value> {
 pub(super) fn judged(
     judge: &Judge<'_>,
     inspection: &Inspection,
+    known: Known<'_>,
     row: &Row,
     policy_understood: bool,
 ) -> Vec<&'static str> {
@@ -43,8 +44,8 @@ pub(super) fn judged(
         ("rotation", rotation && enabled && knows_label(judge, row, "rotation", aliases, tags)),
         ("policy", policy_understood),
         ("grants", grants),
-        // Each of them may name one.
-        ("environment", aliases && tags && policy_understood && grants),
+        // Each of them may name one, and so may whoever used it.
+        ("environment", aliases && tags && policy_understood && grants && environment::knows_users(judge, known)),
     ];
     parts.iter().filter(|(_, whole)| *whole).map(|(part, _)| *part).collect()
 }

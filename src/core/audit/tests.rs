@@ -268,6 +268,10 @@ fn a_part_is_judged_only_with_all_that_it_hangs_on() {
     assert_eq!(judged(&broken, "").judged, without(&["policy", "environment"]));
     let ungranted = with(|inspection| inspection.grants = Part::Denied);
     assert_eq!(judged(&ungranted, "").judged, without(&["grants", "environment"]));
+    let forgotten =
+        |at: &str| judged_knowing(&healthy(), "", Known { forgotten: Some(time(at)), ..Known::default() }).judged;
+    assert_eq!(forgotten("2026-11-20T00:00:00Z"), without(&["environment"]), "one of them may have been of another");
+    assert_eq!(forgotten("2026-10-01T00:00:00Z"), all, "they would not count any more");
 }
 
 #[test]

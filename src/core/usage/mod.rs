@@ -40,6 +40,8 @@ const WORTH_WRITING: u32 = 60;
 pub struct Usage {
     keys: HashMap<Box<str>, OfKey>,
     texts: Texts,
+    /// When one of the keys that were forgotten was used last, in minutes.
+    forgotten: u32,
 }
 
 #[derive(Debug, Default)]
@@ -48,6 +50,8 @@ struct OfKey {
     hints: Vec<Seen>,
     /// When it was used last, in minutes.
     last: u32,
+    /// When one of the users that were forgotten was seen last, in minutes; 0 if none was.
+    forgotten: u32,
     /// What the store has is old.
     dirty: bool,
 }
@@ -66,6 +70,9 @@ pub struct KeyUsage {
     pub hints: Vec<(String, Timestamp)>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub last: Option<Timestamp>,
+    /// Users seen by then may be missing, because there were too many.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub forgotten: Option<Timestamp>,
 }
 
 impl Usage {
@@ -78,33 +85,38 @@ impl Usage {
         if self.texts.is_full() {
             self.tidy();
         }
-        let Self { keys, texts } = self;
-        let key = keys.entry(cut(&sighting.key).into()).or_default();
+        let Self { keys, texts, forgotten } = self;
+        // It may be one of those that were forgotten.
+        let new = || OfKey { forgotten: *forgotten, ..OfKey::default() };
+        let key = keys.entry(cut(&sighting.key).into()).or_insert_with(new);
         key.dirty |= key.last == 0;
         key.last = key.last.max(minute);
         if let Some(who) = &sighting.who {
-            key.dirty |= see(&mut key.users, texts.id(cut(who)), minute, USERS_MAX);
+            key.dirty |= key.see_user(texts.id(cut(who)), minute);
         }
         for hint in &sighting.hints {
-            key.dirty |= see(&mut key.hints, texts.id(cut(hint)), minute, HINTS_MAX);
+            key.dirty |= see(&mut key.hints, texts.id(cut(hint)), minute, HINTS_MAX, &mut 0);
         }
     }
 
-    /// Takes in what was kept of a key.
+    /// Takes in what was kept of a key, beside what has been learnt of it since.
     pub fn restore(&mut self, arn: &str, kept: &KeyUsage) {
-        if self.keys.len() >= KEYS_MAX || self.keys.contains_key(arn) {
+        let last = kept.last.map_or(0, minutes);
+        if self.keys.len() >= KEYS_MAX && !self.keys.contains_key(arn) {
+            self.forgotten = self.forgotten.max(last);
             return;
         }
-        let texts = &mut self.texts;
-        let mut read = |all: &[(String, Timestamp)], most: usize| {
-            all.iter()
-                .take(most)
-                .map(|(text, at)| Seen { who: texts.id(cut(text)), last: minutes(*at) })
-                .collect::<Vec<_>>()
-        };
-        let (users, hints) = (read(&kept.users, USERS_MAX), read(&kept.hints, HINTS_MAX));
-        let last = kept.last.map_or(0, minutes);
-        self.keys.insert(cut(arn).into(), OfKey { users, hints, last, dirty: false });
+        let Self { keys, texts, .. } = self;
+        let key = keys.entry(cut(arn).into()).or_default();
+        for (text, at) in kept.users.iter().take(USERS_MAX) {
+            key.see_user(texts.id(cut(text)), minutes(*at));
+        }
+        for (text, at) in kept.hints.iter().take(HINTS_MAX) {
+            see(&mut key.hints, texts.id(cut(text)), minutes(*at), HINTS_MAX, &mut 0);
+        }
+        key.users.shrink_to_fit();
+        key.last = key.last.max(last);
+        key.forgotten = key.forgotten.max(kept.forgotten.map_or(0, minutes));
     }
 
     /// What is known of a key at `now`, newest first, without what is long past.
@@ -116,8 +128,15 @@ impl Usage {
             fresh.sort_by_key(|seen| std::cmp::Reverse(seen.last));
             fresh.into_iter().map(|seen| (self.texts.text(seen.who).to_owned(), time(seen.last))).collect()
         };
-        let last = (key.last > 0).then(|| time(key.last));
-        Some(KeyUsage { users: told(&key.users), hints: told(&key.hints), last })
+        let known = |minute: u32| (minute > 0).then(|| time(minute));
+        let (last, forgotten) = (known(key.last), known(key.forgotten));
+        Some(KeyUsage { users: told(&key.users), hints: told(&key.hints), last, forgotten })
+    }
+
+    /// Users of a key that were seen by then may be missing; `None` if nothing was forgotten that may have been of it.
+    pub fn forgotten(&self, arn: &str) -> Option<Timestamp> {
+        let minute = self.keys.get(arn).map_or(self.forgotten, |key| key.forgotten);
+        (minute > 0).then(|| time(minute))
     }
 
     /// Up to so many keys of which the store has to hear, with what is known of them; they count as told.
@@ -153,9 +172,11 @@ impl Usage {
         let mut ages: Vec<u32> = self.keys.values().map(|key| key.last).collect();
         ages.sort_unstable();
         let oldest = ages.get(KEYS_MAX / 10).copied().unwrap_or(0);
+        self.forgotten = self.forgotten.max(oldest);
         self.keys.retain(|_, key| key.last > oldest);
         if self.keys.len() >= KEYS_MAX {
             // All of one age: any will do.
+            self.forgotten = self.forgotten.max(ages.last().copied().unwrap_or(0));
             let mut kept = 0;
             self.keys.retain(|_, _| {
                 kept += 1;
@@ -185,18 +206,14 @@ impl Usage {
 
     /// The names that keys have, once the half of what is `older` than that is forgotten.
     fn named(&mut self, older: Option<u32>) -> Wanted {
-        let Self { keys, texts } = self;
+        let Self { keys, texts, .. } = self;
         let mut wanted = texts.wanted();
-        for all in keys.values_mut().flat_map(|key| [&mut key.users, &mut key.hints]) {
+        for key in keys.values_mut() {
             if let Some(median) = older {
-                let half = all.len() / 2;
-                let mut kept = 0;
-                all.retain(|seen| {
-                    kept += 1;
-                    seen.last > median || (seen.last == median && kept <= half)
-                });
+                key.forgotten = key.forgotten.max(thin(&mut key.users, median));
+                thin(&mut key.hints, median);
             }
-            for seen in all.iter() {
+            for seen in key.users.iter().chain(&key.hints) {
                 wanted.mark(texts, seen.who);
             }
         }
@@ -204,8 +221,30 @@ impl Usage {
     }
 }
 
-/// Adds a sighting; says whether that is worth writing down.
-fn see(all: &mut Vec<Seen>, who: TextId, minute: u32, most: usize) -> bool {
+impl OfKey {
+    /// Adds a sighting of a user; says whether that is worth writing down.
+    fn see_user(&mut self, who: TextId, minute: u32) -> bool {
+        see(&mut self.users, who, minute, USERS_MAX, &mut self.forgotten)
+    }
+}
+
+/// Forgets what is older, and says when the newest of it was seen. Of what has just that age, the first half stays.
+fn thin(all: &mut Vec<Seen>, median: u32) -> u32 {
+    let half = all.len() / 2;
+    let (mut kept, mut forgotten) = (0, 0);
+    all.retain(|seen| {
+        kept += 1;
+        let stays = seen.last > median || (seen.last == median && kept <= half);
+        if !stays {
+            forgotten = forgotten.max(seen.last);
+        }
+        stays
+    });
+    forgotten
+}
+
+/// Adds a sighting; says whether that is worth writing down. `forgotten` is when somebody for whom there was no room was seen last.
+fn see(all: &mut Vec<Seen>, who: TextId, minute: u32, most: usize, forgotten: &mut u32) -> bool {
     if let Some(known) = all.iter_mut().find(|seen| seen.who == who) {
         let worth = minute > known.last.saturating_add(WORTH_WRITING);
         known.last = known.last.max(minute);
@@ -218,8 +257,13 @@ fn see(all: &mut Vec<Seen>, who: TextId, minute: u32, most: usize) -> bool {
         all.push(Seen { who, last: minute });
         return true;
     }
-    let oldest = all.iter_mut().min_by_key(|seen| seen.last);
-    let Some(oldest) = oldest.filter(|seen| seen.last <= minute) else { return false };
+    let Some(oldest) = all.iter_mut().min_by_key(|seen| seen.last) else { return false };
+    if oldest.last > minute {
+        let worth = minute > forgotten.saturating_add(WORTH_WRITING);
+        *forgotten = minute.max(*forgotten);
+        return worth;
+    }
+    *forgotten = oldest.last.max(*forgotten);
     *oldest = Seen { who, last: minute };
     true
 }

@@ -90,6 +90,52 @@ fn what_is_written_reads_back() {
 }
 
 #[test]
+fn what_had_to_go_leaves_its_time_behind() {
+    let arn = |key: usize| format!("arn:aws:kms:eu-central-1:111122223333:key/{key}");
+    let mut usage = Usage::default();
+    for n in 0..USERS_MAX {
+        usage.learn(&used(1, &format!("role/{n}"), i64::try_from(n).unwrap() + 10));
+    }
+    assert_eq!((usage.forgotten(&arn(1)), usage.forgotten(&arn(2))), (None, None));
+    usage.learn(&used(1, "role/late", 3));
+    assert_eq!(usage.forgotten(&arn(1)), Some(at(3)), "there was no room for it");
+    usage.learn(&used(1, "role/new", 500));
+    assert_eq!(usage.forgotten(&arn(1)), Some(at(10)), "it took the place of the oldest");
+    let written = usage.unwritten(at(500), 10);
+    let mut again = Usage::default();
+    again.restore(&arn(1), &written[&arn(1)]);
+    assert_eq!(again.forgotten(&arn(1)), Some(at(10)), "it outlives a restart");
+
+    for n in 0..=KEYS_MAX {
+        usage.learn(&used(n + 2, "role/a", i64::try_from(n).unwrap() + 1_000));
+    }
+    let gone = usage.forgotten(&arn(2)).expect("it was not used for longest but one");
+    assert!(gone >= at(1_000) && usage.of(&arn(2), at(20_000)).is_none());
+    assert_eq!(usage.forgotten(&arn(KEYS_MAX + 2)), Some(gone), "whoever comes later may have been there before");
+    usage.learn(&used(2, "role/b", 20_000));
+    assert_eq!(usage.forgotten(&arn(2)), Some(gone), "its earlier users are not known any more");
+    // What was kept, and finds no room, is not there either.
+    let mut full = Usage::default();
+    for n in 0..KEYS_MAX {
+        full.learn(&used(n, "role/a", 1));
+    }
+    full.restore(&arn(KEYS_MAX), &KeyUsage { last: Some(at(7)), ..KeyUsage::default() });
+    assert_eq!(full.forgotten(&arn(KEYS_MAX)), Some(at(7)));
+}
+
+#[test]
+fn what_was_kept_joins_what_was_learnt_meanwhile() {
+    let arn = "arn:aws:kms:eu-central-1:111122223333:key/1";
+    let mut usage = Usage::default();
+    usage.learn(&used(1, "role/new", 9));
+    let kept = vec![("role/new".to_owned(), at(3)), ("role/old".to_owned(), at(2))];
+    usage.restore(arn, &KeyUsage { users: kept, last: Some(at(3)), ..KeyUsage::default() });
+    let known = usage.of(arn, at(9)).unwrap();
+    assert_eq!(known.users, [("role/new".to_owned(), at(9)), ("role/old".to_owned(), at(2))]);
+    assert_eq!((known.last, usage.unwritten(at(9), 10).len()), (Some(at(9)), 1));
+}
+
+#[test]
 fn keys_and_names_are_bounded() {
     let mut usage = Usage::default();
     for n in 0..KEYS_MAX + 500 {

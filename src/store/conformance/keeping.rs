@@ -195,6 +195,7 @@ pub(super) async fn the_use_of_keys_is_kept_in_pages(store: &Shared) {
         users: vec![(format!("role/it's \"{n}\""), at(n))],
         hints: vec![("aws:ebs:id=vol-1".to_owned(), at(n))],
         last: Some(at(n)),
+        forgotten: (n % 2 == 0).then(|| at(n - 1)),
     };
     let keys: Vec<String> = (1..=5).map(|n| format!("arn:{n}")).collect();
     let all: BTreeMap<String, KeyUsage> = keys.iter().cloned().zip((1..).map(used)).collect();
