@@ -68,6 +68,8 @@ pub struct Wants {
     pub last_usage: bool,
     /// Whether to ask so of the keys too that AWS manages for its services.
     pub managed_by_aws: bool,
+    /// A page waits for the answer: it does not queue behind looks for which nobody waits.
+    pub urgent: bool,
 }
 
 impl Wants {
@@ -80,6 +82,7 @@ impl Wants {
         grants: false,
         last_usage: false,
         managed_by_aws: false,
+        urgent: false,
     };
     pub const ALL: Self = Self {
         aliases: true,
@@ -90,6 +93,7 @@ impl Wants {
         grants: true,
         last_usage: true,
         managed_by_aws: true,
+        urgent: false,
     };
 }
 

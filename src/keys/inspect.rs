@@ -35,8 +35,9 @@ use call::Call;
 use pace::Pace;
 use refusals::Refusals;
 
-/// Keys that are looked at at once.
+/// Keys that are looked at at once; and beside them those for which a page waits.
 const KEYS_MAX: usize = 8;
+const URGENT_MAX: usize = 8;
 /// Tries of one call; those that KMS asked to slow down have more.
 const TRIES: u32 = 3;
 const TRIES_WHEN_THROTTLED: u32 = 8;
@@ -56,6 +57,7 @@ struct Inner {
     refusals: Refusals,
     calls: [AtomicU64; Call::ALL.len()],
     keys: Semaphore,
+    urgent: Semaphore,
     clock: Arc<dyn Clock>,
 }
 
@@ -69,6 +71,7 @@ impl Inspector {
             refusals: Refusals::default(),
             calls: std::array::from_fn(|_| AtomicU64::new(0)),
             keys: Semaphore::new(KEYS_MAX),
+            urgent: Semaphore::new(URGENT_MAX),
             clock,
         }))
     }
@@ -216,7 +219,8 @@ impl Inspect for Inspector {
             seen.details = Part::Failed("this is not the ARN of a key".to_owned());
             return seen;
         };
-        let Ok(_turn) = self.0.keys.acquire().await else { return seen };
+        let turns = if wants.urgent { &self.0.urgent } else { &self.0.keys };
+        let Ok(_turn) = turns.acquire().await else { return seen };
         let place = self.place(scope);
         let key = arn.as_str();
         let described =

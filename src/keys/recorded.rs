@@ -20,6 +20,6 @@ pub async fn recorded_use(inspect: &dyn Inspect, key: &KeyRef, until: Instant) -
         return None;
     }
     let scope = Scope { account: key.account.clone(), region };
-    let wants = Wants { last_usage: true, grants: true, ..Wants::NOTHING };
+    let wants = Wants { last_usage: true, grants: true, urgent: true, ..Wants::NOTHING };
     timeout_at(until, inspect.look(&scope, arn, wants)).await.ok()
 }

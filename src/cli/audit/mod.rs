@@ -269,5 +269,6 @@ fn wants(without: &[PartName]) -> Wants {
         grants: wanted(PartName::Grants),
         last_usage: wanted(PartName::LastUsage),
         managed_by_aws: false,
+        urgent: false,
     }
 }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::base::aws::fake::{Reply, Request, Server};
 use crate::base::clock::ManualClock;
+use crate::core::event::KeyRef;
 
 const ARN: &str = "arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab";
 
@@ -213,4 +214,28 @@ async fn what_is_no_arn_of_a_key_is_not_asked_for() {
     let server = Server::start(|request, _| generous(request)).await;
     let seen = inspector(&server).look(&scope(), "arn:aws:kms:$(id):1:key/x", Wants::ALL).await;
     assert!(seen.details.gap().is_some() && server.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_page_does_not_wait_behind_a_sweep() {
+    let server = Server::start(|request, _| match request.operation.as_str() {
+        "DescribeKey" if request.body["KeyId"] != ARN => metadata(request, &json!({})).after(Duration::from_mins(1)),
+        _ => generous(request),
+    })
+    .await;
+    let inspector = inspector(&server);
+    let mut sweep = tokio::task::JoinSet::new();
+    for number in 0..KEYS_MAX * 3 {
+        let (inspector, other) = (inspector.clone(), ARN.replace("1234567890ab", &format!("{number:012}")));
+        sweep.spawn(async move { inspector.look(&scope(), &other, Wants::NOTHING).await });
+    }
+    while server.requests().len() < KEYS_MAX {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let key = KeyRef { arn: Some(ARN.to_owned()), region: Some("eu-central-1".to_owned()), ..KeyRef::default() };
+    let until = Instant::now() + crate::keys::RECORDED_WITHIN;
+    let recorded = crate::keys::recorded_use(&inspector, &key, until).await.unwrap();
+    assert!(recorded.last_usage.known().is_some() && recorded.grants.known().is_some(), "{recorded:?}");
+    let asked = server.requests().iter().filter(|request| request.operation == "DescribeKey").count();
+    assert_eq!(asked, KEYS_MAX + 1, "the sweep keeps to its turns");
 }
