@@ -106,6 +106,18 @@ fn rules_are_changed_and_switched_off_by_id() {
 }
 
 #[test]
+fn a_threshold_is_changed_in_part() {
+    let with = |change: &str| {
+        let text = format!("{QUEUE}{SINK}{ROUTE}[rules.override.\"kms.denied-burst-on-key\"]\n{change}\n");
+        let loaded = load(text, &[]);
+        loaded.policy.rules.get("kms.denied-burst-on-key").unwrap().window.as_ref().unwrap().in_words()
+    };
+    assert_eq!(with("severity = \"low\""), "3 different values of `actor.principal` within 10m");
+    assert_eq!(with("threshold = { count = 9 }"), "9 different values of `actor.principal` within 10m");
+    assert_eq!(with("threshold = { within = \"2h\" }"), "3 different values of `actor.principal` within 2h");
+}
+
+#[test]
 fn a_forgotten_route_is_told() {
     let loaded = load(format!("{QUEUE}{SINK}"), &[]);
     assert_eq!(warnings(&loaded), ["there are no routes"]);

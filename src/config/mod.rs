@@ -40,7 +40,7 @@ pub use countdown::CountdownConfig;
 pub use fields::check_incident_pattern;
 pub use overrides::environment;
 pub use rules::Suite;
-pub use sections::{AdminConfig, DaemonConfig, EngineConfig, RuleOverride, RulesConfig};
+pub use sections::{AdminConfig, DaemonConfig, EngineConfig, RuleOverride, RulesConfig, ThresholdChange};
 
 /// The configuration of kmswatch.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]

@@ -220,6 +220,18 @@ impl<'c> Book<'c> {
         }
         spec.mode = change.mode.or(spec.mode);
         spec.live_from = change.live_from.clone().or(spec.live_from);
+        if let Some(written) = &change.threshold {
+            let Some(threshold) = &mut spec.threshold else {
+                self.changes_problems.push(
+                    Problem::error(written.span(), format!("rule `{}` has no threshold to change", rule.id))
+                        .hint("write a rule of your own that has one, and disable this one"),
+                );
+                return None;
+            };
+            let wanted = written.get_ref();
+            threshold.count = wanted.count.clone().unwrap_or_else(|| threshold.count.clone());
+            threshold.within = wanted.within.clone().unwrap_or_else(|| threshold.within.clone());
+        }
         spec.resolve_after = change.resolve_after.clone().or(spec.resolve_after);
         spec.repeat = change.repeat.clone().or(spec.repeat);
         spec.runbook = change.runbook.clone().or(spec.runbook);

@@ -51,6 +51,9 @@ pub struct RuleOverride {
     pub live_from: Option<Spanned<Moment>>,
     /// Patterns to exempt, in addition to the rule's own.
     pub except: Vec<Node>,
+    /// Of a rule that has a threshold: another count or time of it.
+    #[schemars(with = "Option<ThresholdChange>")]
+    pub threshold: Option<Spanned<ThresholdChange>>,
     /// Another time after which the danger ends by itself.
     #[schemars(with = "Option<Period>")]
     pub resolve_after: Option<Spanned<Period>>,
@@ -60,6 +63,18 @@ pub struct RuleOverride {
     /// Another link to what to do.
     #[schemars(with = "Option<String>")]
     pub runbook: Option<Spanned<String>>,
+}
+
+/// What is different about a rule's threshold; what is not named stays.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ThresholdChange {
+    /// How many events of one group make an alert, from 2 to 500.
+    #[schemars(with = "Option<u32>")]
+    pub count: Option<Spanned<u32>>,
+    /// How close together, by event time.
+    #[schemars(with = "Option<Period>")]
+    pub within: Option<Spanned<Period>>,
 }
 
 /// `[engine]`: the times that decisions work with.
