@@ -38,8 +38,8 @@ pub struct Event {
     pub shared_id: Option<String>,
     /// One fact that two event families tell; such events merge into one alert.
     pub fact: Option<Fact>,
-    /// What rules match: the EventBridge envelope as it came, plus `key`, `actor`, `outcome`, `denied_by`, `access` and
-    /// `grant` at top level. Absent members are absent, never empty.
+    /// What rules match: the EventBridge envelope as it came, plus `key`, `actor`, `outcome`, `denied_by`, `access`,
+    /// `grant` and `replica` at top level. Absent members are absent, never empty.
     pub document: Value,
 }
 
@@ -554,6 +554,11 @@ pub const FIELDS: &[Field] = &[
         doc: "who may retire the grant",
         derived: "retiringPrincipal or retiringServicePrincipal of CreateGrant",
     },
+    Field {
+        name: "replica.allowed",
+        doc: "whether the Region that a key is replicated into is among `regions` of `[trust]`; absent where those name none",
+        derived: "replicaRegion of ReplicateKey, `[trust]`",
+    },
 ];
 
 #[cfg(test)]
@@ -561,7 +566,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::core::access::{Access, Grant};
+    use crate::core::access::{Access, Grant, Replica};
 
     #[test]
     fn the_table_lists_exactly_what_the_document_gets() {
@@ -638,6 +643,7 @@ mod tests {
         written.extend(names("actor", serde_json::to_value(actor).unwrap()));
         written.extend(names("access", serde_json::to_value(access).unwrap()));
         written.extend(names("grant", serde_json::to_value(grant).unwrap()));
+        written.extend(names("replica", serde_json::to_value(Replica { allowed: Some(true) }).unwrap()));
         let listed: BTreeSet<String> = FIELDS.iter().map(|f| f.name.to_owned()).collect();
         assert_eq!(listed, written);
         assert_eq!(listed.len(), FIELDS.len(), "each once");
@@ -657,6 +663,7 @@ mod tests {
         assert_eq!(serde_json::to_value(Actor::default()).unwrap(), serde_json::json!({}));
         assert_eq!(serde_json::to_value(Access::default()).unwrap(), serde_json::json!({}));
         assert_eq!(serde_json::to_value(Grant::default()).unwrap(), serde_json::json!({}));
+        assert_eq!(serde_json::to_value(Replica::default()).unwrap(), serde_json::json!({}));
         assert_eq!(KeyRef::default().display_name(), "unknown key");
     }
 }

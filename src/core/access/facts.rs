@@ -67,6 +67,14 @@ pub struct Access {
     pub unknown: Vec<String>,
 }
 
+/// `replica` of the document: what `[trust]` says of a `ReplicateKey`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Replica {
+    /// The Region is among those of `[trust]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allowed: Option<bool>,
+}
+
 /// `grant` of the document: what a `CreateGrant` gives, and to whom.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Grant {

@@ -2,7 +2,7 @@
 //!
 //! [`parse`] reads a policy, [`rights`] brings it into a normal form in which two policies that mean the same are the same,
 //! [`mend`] asks who could still give a key back, [`diff`] compares two of them, [`grant`] reads a `CreateGrant`, and [`known`]
-//! says what to remember. [`assess`] puts all of it into an event's document, as `access`, `grant` and `actor.external`.
+//! says what to remember. [`assess`] puts all of it into an event's document, as `access`, `grant`, `replica` and `actor.external`.
 
 mod action;
 mod condition;
@@ -30,7 +30,7 @@ use serde_json::Value;
 
 pub use action::{Ability, Actions};
 pub use diff::{Change, diff};
-pub use facts::{Access, Grant};
+pub use facts::{Access, Grant, Replica};
 pub use known::{History, Lesson, Version, lesson, teaches};
 pub use memory::Histories;
 pub use parse::{KeyPolicy, parse};
@@ -49,8 +49,8 @@ pub fn wants(event: &Event) -> Option<String> {
     if event.name == "PutKeyPolicy" && known::policy(event).is_some() { known::subject(event) } else { None }
 }
 
-/// Adds to the event what depends on who belongs to us: `actor.external`, and `access` or `grant` where it carries a key
-/// policy or makes a grant. Needs no look-up; `known` are the policies seen before of the key that [`wants`] names.
+/// Adds to the event what depends on who belongs to us: `actor.external`, and `access`, `grant` or `replica` where it carries a
+/// key policy, makes a grant or replicates a key. Needs no look-up; `known` are the policies seen before of the key that [`wants`] names.
 pub fn assess(event: &mut Event, trust: &Trust, known: Option<&History>) {
     let home = event.account.clone();
     let view = View { trust, home: home.as_deref() };
@@ -62,6 +62,8 @@ pub fn assess(event: &mut Event, trust: &Trust, known: Option<&History>) {
     } else {
         None
     };
+    let replica = replica(event, trust);
+    put(event, "replica", replica.as_ref());
     put(event, "access", access.as_ref());
     put(event, "grant", grant.as_ref());
     if let (Some(external), Some(actor)) = (event.actor.external, event.document.get_mut("actor"))
@@ -69,6 +71,14 @@ pub fn assess(event: &mut Event, trust: &Trust, known: Option<&History>) {
     {
         actor.insert("external".to_owned(), Value::Bool(external));
     }
+}
+
+/// Whether a key was replicated into a Region of ours.
+fn replica(event: &Event, trust: &Trust) -> Option<Replica> {
+    let replicates = event.source == "aws.kms" && event.name == "ReplicateKey";
+    let region = event.document.pointer("/detail/requestParameters/replicaRegion").filter(|_| replicates)?;
+    let allowed = trust.allows_region(region.as_str()?)?;
+    Some(Replica { allowed: Some(allowed) })
 }
 
 /// Whom the newest policy known of a key lets use it.

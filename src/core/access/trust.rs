@@ -20,6 +20,9 @@ pub struct TrustSpec {
     /// Ids of organizations that are ours, such as "o-a1b2c3d4e5".
     #[schemars(with = "Vec<String>")]
     pub organizations: Vec<Spanned<String>>,
+    /// Regions that keys may be replicated into, such as "eu-west-1". Without any, no Region is better than another.
+    #[schemars(with = "Vec<String>")]
+    pub regions: Vec<Spanned<String>>,
     /// ARNs of principals that are trusted although their account is not; `*` stands for any characters.
     #[schemars(with = "Vec<String>")]
     pub principals: Vec<Spanned<String>>,
@@ -46,6 +49,14 @@ impl TrustSpec {
                 );
             }
         }
+        for region in &self.regions {
+            if !is_region(region.get_ref()) {
+                problems.push(
+                    Problem::error(region.span(), format!("`{}` is not a region", region.get_ref()))
+                        .hint("write it like \"eu-central-1\""),
+                );
+            }
+        }
         for principal in &self.principals {
             check_principal(principal, problems);
         }
@@ -56,6 +67,7 @@ impl TrustSpec {
         Trust {
             accounts: texts(&self.accounts),
             organizations: texts(&self.organizations),
+            regions: texts(&self.regions),
             principals: self.principals.iter().map(|text| text.get_ref().clone()).collect(),
         }
     }
@@ -84,6 +96,7 @@ fn check_principal(principal: &Spanned<String>, problems: &mut Vec<Problem>) {
 pub struct Trust {
     accounts: BTreeSet<String>,
     organizations: BTreeSet<String>,
+    regions: BTreeSet<String>,
     principals: Vec<String>,
 }
 
@@ -96,6 +109,11 @@ impl Trust {
         self.organizations.contains(id)
     }
 
+    /// Whether a key may be replicated into a Region; `None` where nobody says which.
+    pub(super) fn allows_region(&self, region: &str) -> Option<bool> {
+        (!self.regions.is_empty()).then(|| self.regions.contains(region))
+    }
+
     /// Whether an ARN, or each of those that a pattern may stand for, is of ours.
     pub(super) fn has_principal(&self, arn: &str) -> bool {
         account_of(arn).is_some_and(|account| self.has_account(account))
@@ -105,6 +123,14 @@ impl Trust {
 
 pub(super) fn is_account(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit())
+}
+
+/// `eu-central-1`, `us-gov-west-1`.
+fn is_region(text: &str) -> bool {
+    let Some((name, number)) = text.rsplit_once('-') else { return false };
+    let words =
+        name.contains('-') && name.split('-').all(|w| w.len() >= 2 && w.bytes().all(|b| b.is_ascii_lowercase()));
+    text.len() <= 32 && words && (1..=2).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit())
 }
 
 pub(super) fn is_organization(text: &str) -> bool {
@@ -131,6 +157,9 @@ mod tests {
             ("accounts = ['11112222333']", "`11112222333` is not an account id"),
             ("organizations = ['O-A1B2C3D4E5']", "is not an organization's id"),
             ("organizations = ['o-*']", "is not an organization's id"),
+            ("regions = ['eu-west']", "`eu-west` is not a region"),
+            ("regions = ['*']", "`*` is not a region"),
+            ("regions = ['EU-WEST-1']", "`EU-WEST-1` is not a region"),
             ("principals = ['*']", "`*` is not the ARN of a principal"),
             ("principals = ['arn:aws:iam::*:role/backup']", "every account"),
             ("principals = ['arn:aws:iam::4444*:role/backup']", "every account"),
@@ -140,7 +169,7 @@ mod tests {
         }
         assert_eq!(
             problems(
-                "accounts = ['111122223333']\norganizations = ['o-a1b2c3d4e5']\nprincipals = ['arn:aws:iam::444455556666:role/backup-*']"
+                "accounts = ['111122223333']\norganizations = ['o-a1b2c3d4e5']\nregions = ['eu-west-1', 'us-gov-east-1']\nprincipals = ['arn:aws:iam::444455556666:role/backup-*']"
             ),
             [""; 0]
         );

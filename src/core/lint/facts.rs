@@ -132,8 +132,14 @@ fn of_outcome(branch: &Branch<'_>, facts: &mut Vec<Fact>) {
         facts.push(Fact::new("detail.errorCode", json!([{ "exists": true }]), "a denial has an error code"));
         if is_kms(branch) {
             let why = "a denied call of KMS carries neither parameters nor resources";
-            for member in ["detail.requestParameters", "detail.responseElements", "detail.resources", "access", "grant"]
-            {
+            for member in [
+                "detail.requestParameters",
+                "detail.responseElements",
+                "detail.resources",
+                "access",
+                "grant",
+                "replica",
+            ] {
                 facts.push(Fact::absent(member, why));
             }
         }
@@ -152,6 +158,9 @@ pub(super) fn of_name(name: &str, branch: &Branch<'_>, usual: bool) -> Vec<Fact>
     }
     if name != "CreateGrant" {
         facts.push(Fact::absent("grant", format!("`{name}` makes no grant")));
+    }
+    if name != "ReplicateKey" {
+        facts.push(Fact::absent("replica", format!("`{name}` makes no replica")));
     }
     // Names such as TagResource exist in many services.
     let other = clause(branch, "source").and_then(Clause::words).is_some_and(|words| !words.contains(&known.source));

@@ -63,6 +63,7 @@ const BOOLEANS: &[&str] = &[
     "grant.external",
     "grant.human",
     "key.multi_region",
+    "replica.allowed",
 ];
 
 /// Fields whose values are text even where they consist of digits.

@@ -254,3 +254,18 @@ fn events_one_after_the_other_need_no_store() {
     assert_eq!(told(2, STRANGER)["gained"], json!(["account 444455556666 (external) gained everything"]), "told again");
     assert_eq!(told(3, STRANGER).get("gained"), None);
 }
+
+#[test]
+fn a_region_is_judged_where_somebody_says_which_are_ours() {
+    let allowed = |name: &str, region: &str, trusted: &str| {
+        let mut event = call(name, 1, &json!({ "keyId": KEY, "replicaRegion": region }), &Value::Null);
+        assess(&mut event, &trust(trusted), None);
+        event.document.get("replica").map(|replica| replica["allowed"].clone())
+    };
+    let ours = "regions = ['eu-central-1', 'eu-west-1']";
+    assert_eq!(allowed("ReplicateKey", "eu-west-1", ours), Some(json!(true)));
+    assert_eq!(allowed("ReplicateKey", "af-south-1", ours), Some(json!(false)));
+    assert_eq!(allowed("ReplicateKey", "", ours), Some(json!(false)));
+    assert_eq!(allowed("ReplicateKey", "af-south-1", ""), None);
+    assert_eq!(allowed("PutKeyPolicy", "af-south-1", ours), None);
+}

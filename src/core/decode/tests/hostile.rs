@@ -12,6 +12,7 @@ fn our_own_members_cannot_be_forged() {
     body["denied_by"] = json!("nobody");
     body["access"] = json!({ "public": false });
     body["grant"] = json!({ "external": false });
+    body["replica"] = json!({ "allowed": true });
     let event = only(&body.to_string());
     assert_eq!(event.document, only(DENIED).document);
     for gone in ["userIdentity", "errorMessage", "errorCode", "sourceIPAddress", "userAgent"] {
@@ -19,7 +20,7 @@ fn our_own_members_cannot_be_forged() {
     }
     let event = only(&body.to_string());
     assert_eq!(event.outcome, Outcome::Success);
-    for ours in ["key", "actor", "denied_by", "access", "grant"] {
+    for ours in ["key", "actor", "denied_by", "access", "grant", "replica"] {
         assert!(event.document.get(ours).is_none(), "{ours} must not survive");
     }
 }
