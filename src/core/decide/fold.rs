@@ -142,12 +142,15 @@ impl<'a> Desk<'a> {
         }
         let alerts = self.decision.alerts.len();
         self.turn = self.learn(evaluation);
-        // Clears that a lookup spoke come first, so that an alert whose danger is past never pages.
-        for clear in evaluation.clears.iter().filter(|c| c.by_lookup) {
+        // Clears that a lookup spoke come first, so that an alert whose danger is past never pages. What an observation says is of one
+        // moment: its danger stands before the others end, so that nothing ends in between.
+        let (past, rest): (Vec<_>, Vec<_>) =
+            evaluation.clears.iter().partition(|clear| clear.by_lookup && !evaluation.observed);
+        for clear in past {
             self.clear_by(clear, evaluation);
         }
         self.alerts(evaluation);
-        for clear in evaluation.clears.iter().filter(|c| !c.by_lookup) {
+        for clear in rest {
             self.clear_by(clear, evaluation);
         }
         if let Some(turn) = self.turn.take() {

@@ -4,6 +4,7 @@ mod damaged;
 mod gates;
 mod late;
 mod materials;
+mod observed;
 mod several;
 
 use std::sync::Arc;
