@@ -104,11 +104,11 @@ impl Situation {
         condition.last_clear.max(of_one)
     }
 
-    /// Whether a key material keeps a danger up, whatever is said of another: it is lost, and the key needs all of them; or it
-    /// expires, and people were told, or are to be told now.
+    /// Whether a danger stands whatever is said of one key material: another is lost, and the key needs all of them; KMS says that
+    /// the key cannot be used for another reason; or another expires, and people were told, or are to be told now.
     fn keeps_up(&self, rule: &str, now: Timestamp) -> bool {
         let told = |countdown: &Countdown| countdown.alerted || countdown.due.is_some_and(|due| due <= now);
-        self.record.as_ref().is_some_and(KeyRecord::lacks_material)
+        self.record.as_ref().is_some_and(KeyRecord::keeps_up)
             || self.standing_countdowns().any(|(of, known)| of == rule && known.date > now && told(known))
     }
 

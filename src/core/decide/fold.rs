@@ -150,6 +150,9 @@ impl<'a> Desk<'a> {
             self.clear_by(clear, evaluation);
         }
         self.alerts(evaluation);
+        if let Some(turn) = self.turn.clone() {
+            self.is_whole(&turn, evaluation);
+        }
         for clear in rest {
             self.clear_by(clear, evaluation);
         }

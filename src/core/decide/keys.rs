@@ -22,6 +22,8 @@ pub(super) struct Turn {
     said: KeyState,
     /// The event is about the key's state, and not a use of the key that was refused.
     about: bool,
+    /// A danger stood before it.
+    stood: bool,
 }
 
 impl Turn {
@@ -73,19 +75,21 @@ impl Desk<'_> {
         let settle = self.policy.engine.settle;
         let mut situation = self.take(fingerprint);
         let known = situation.record.clone().unwrap_or_default();
+        let stood = situation.active(self.now);
         let mut learnt = known.clone();
         for fact in facts {
-            learnt.learn(*fact, material.as_deref(), settle);
+            // Nothing is the matter, and KMS may not know of the import yet: the next answer tells.
+            let outdated = fact.by == Witness::Kms && fact.state == KeyState::PendingImport && !stood;
+            if !(outdated && learnt.usable_just_before(fact.at, settle)) {
+                learnt.learn(*fact, material.as_deref(), settle);
+            }
         }
         let (from, to) = (known.state(settle), learnt.state(settle));
-        let about = evaluation.observed || first.by != Witness::Kms;
-        let turn = Turn { fingerprint: fingerprint.clone(), from, to, said, about };
-        if !(evaluation.observed && turn.from == turn.to) && learnt.newest().is_some() {
-            let stood = situation.active(self.now);
+        let about = evaluation.observed || !first.by.is_kms();
+        let turn = Turn { fingerprint: fingerprint.clone(), from, to, said, about, stood };
+        let known = evaluation.observed && turn.from == turn.to && !learnt.says_more(&known);
+        if !known && learnt.newest().is_some() {
             situation.record = Some(learnt);
-            if stood && !situation.active(self.now) {
-                self.is_whole(&mut situation, evaluation);
-            }
         }
         if evaluation.observed && turn.is_known() {
             still_stands(&mut situation, evaluation.event.time, self.now);
@@ -95,15 +99,18 @@ impl Desk<'_> {
     }
 
     /// All of its material is there again, so what was said of one counts now, and ends the incident.
-    fn is_whole(&mut self, situation: &mut Situation, evaluation: &Evaluation) {
-        let at = situation.cleared_at(self.now).unwrap_or(evaluation.event.time);
+    pub(super) fn is_whole(&mut self, turn: &Turn, evaluation: &Evaluation) {
+        let mut situation = self.take(&turn.fingerprint);
+        let over = turn.stood && !situation.active(self.now);
         if let Some(mut incident) = situation.incident.take() {
-            if incident.state != State::Resolved {
-                self.refresh(situation, &mut incident);
+            if over && incident.state != State::Resolved {
+                let at = situation.cleared_at(self.now).unwrap_or(evaluation.event.time);
+                self.refresh(&situation, &mut incident);
                 self.resolve(&mut incident, at, Reason::Resolved, Some(evaluation));
             }
             situation.incident = Some(incident);
         }
+        self.put(situation);
     }
 
     /// Whether an observation's match is an alert: it says something new of its key. What stands open under its rule already only

@@ -34,15 +34,15 @@ pub fn tells(event: &Event) -> bool {
 pub fn fact(event: &Event) -> Option<Fact> {
     event.key.as_ref()?.arn.as_ref()?;
     let said = event.key.as_ref().and_then(|key| key.state.as_deref()).map(KeyState::of);
-    let told = |state: KeyState| Fact { at: event.time, state, by: Witness::Kms };
+    let told = |by: Witness| said.map(|state| Fact { at: event.time, state, by });
     if event.family == Family::Observation {
-        return said.map(told);
+        return told(Witness::Kms);
     }
     if let Some((state, by)) = change(event) {
         return Some(Fact { at: event.time, state, by });
     }
     // Somebody was turned away, and KMS said why.
-    said.filter(|_| event.outcome == Outcome::Failed && event.source == "aws.kms").map(told)
+    told(Witness::Refusal).filter(|_| event.outcome == Outcome::Failed && event.source == "aws.kms")
 }
 
 /// Which of the key's imported materials a successful event is about; `None` for events of the time when a key had only one.

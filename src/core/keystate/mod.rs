@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::core::observe::settled;
+
 pub use facts::{fact, material, pattern, tells};
 
 /// The incident family whose incidents move with their key. A rule joins it by naming it in `incident`.
@@ -91,8 +93,17 @@ pub enum Witness {
     Life,
     /// An event about one of its imported materials: lost, or imported again.
     Material,
-    /// KMS itself, asked, or in the text of an error. It is eventually consistent.
+    /// KMS itself, asked. It is eventually consistent.
     Kms,
+    /// KMS, in the text of an error.
+    Refusal,
+}
+
+impl Witness {
+    /// Whether KMS says it, and not an event that made it so.
+    pub fn is_kms(self) -> bool {
+        matches!(self, Self::Kms | Self::Refusal)
+    }
 }
 
 /// A key was in this state after this moment, says the witness.
@@ -105,9 +116,9 @@ pub struct Fact {
 
 impl Fact {
     /// What is destroyed stays so; else the newest counts, and of several at one moment (CloudTrail has whole seconds) the worst.
-    fn order(&self) -> (bool, Timestamp, KeyState) {
-        let terminal = self.state == KeyState::Deleted && self.by != Witness::Kms;
-        (terminal, self.at, self.state)
+    fn order(&self) -> (bool, Timestamp, KeyState, Witness) {
+        let terminal = self.state == KeyState::Deleted && !self.by.is_kms();
+        (terminal, self.at, self.state, self.by)
     }
 }
 
@@ -125,6 +136,12 @@ pub struct KeyRecord {
     /// Whatever was lost before this moment was there again at it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     whole: Option<Timestamp>,
+    /// The newest loss of material that was heard of, whatever came after it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    last_loss: Option<Timestamp>,
+    /// When KMS, asked, said last that material is missing.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pending: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     kms: Option<Fact>,
 }
@@ -155,10 +172,16 @@ impl KeyRecord {
                 join(&mut self.material, fact);
                 self.whole = self.whole.max(usable.then_some(fact.at));
             }
-            (Witness::Kms, _) => {
+            (Witness::Kms | Witness::Refusal, _) => {
                 join(&mut self.kms, fact);
-                self.whole = self.whole.max(fact.at.checked_sub(settle).ok().filter(|_| usable));
+                self.whole = self.whole.max(usable.then(|| settled(fact.at, settle)));
+                // Who was refused may never be able to ask; who asks can ask again.
+                let asked = fact.by == Witness::Kms && fact.state == KeyState::PendingImport;
+                self.pending = self.pending.max(asked.then_some(fact.at));
             }
+        }
+        if fact.state == KeyState::PendingImport {
+            self.last_loss = self.last_loss.max(Some(fact.at));
         }
     }
 
@@ -183,7 +206,32 @@ impl KeyRecord {
 
     /// Whether a material was lost and, as far as is known, is not there again.
     pub fn lacks_material(&self) -> bool {
-        self.lost().is_some()
+        self.lost().is_some() || self.is_pending()
+    }
+
+    /// KMS was asked and said that material is missing, and it does not say which: an import of one may not be enough, so only what
+    /// proves that all of it is there takes that back.
+    fn is_pending(&self) -> bool {
+        self.pending.is_some_and(|said| self.whole.is_none_or(|whole| said >= whole))
+    }
+
+    /// Whether an event within the settle time before made the key usable, so that KMS may not have known of it yet.
+    pub fn usable_just_before(&self, at: Timestamp, settle: SignedDuration) -> bool {
+        let newest = [self.life, self.material].into_iter().flatten().filter(|fact| fact.state == KeyState::Enabled);
+        newest.map(|fact| fact.at).any(|event| settled(at, settle) < event && event <= at)
+    }
+
+    /// Whether what is said of one material does not count: another is missing, or KMS says that the key cannot be used for
+    /// another reason, so that whoever was refused will be again.
+    pub fn keeps_up(&self) -> bool {
+        let said = self.standing(SignedDuration::ZERO).filter(|fact| fact.by.is_kms() && fact.state.is_danger());
+        self.lacks_material() || said.is_some_and(|fact| fact.state != KeyState::PendingImport)
+    }
+
+    /// Whether this, which `before` has become by what KMS said, is worth keeping although the state is the same: what imports of
+    /// material mean from now on is not.
+    pub fn says_more(&self, before: &Self) -> bool {
+        self.is_pending() != before.is_pending()
     }
 
     /// The fact that says in which state the key is; `None` where nothing was heard.
@@ -215,11 +263,20 @@ impl KeyRecord {
     /// Losing its material does not change the state of a key that waits for its deletion (KMS API reference,
     /// `DeleteImportedKeyMaterial`).
     fn by_events(&self) -> Option<Fact> {
-        match (self.life, self.lost().or(self.material)) {
+        match (self.life, self.lost().or(self.restored())) {
             (Some(life), Some(_)) if life.state.is_scheduled() => Some(life),
             (Some(life), Some(material)) => Some(if material.order() > life.order() { material } else { life }),
             (one, other) => one.or(other),
         }
+    }
+
+    /// The import that made the key usable again: nothing is missing any more. One of material that is there (it may move the date of
+    /// its end) changes nothing, so it speaks only where a loss is newer than whatever else says in which state the key is.
+    fn restored(&self) -> Option<Fact> {
+        let loss = self.last_loss.filter(|_| !self.is_pending())?;
+        let other = self.kms.filter(|fact| fact.state != KeyState::PendingImport);
+        let newer = [self.life, other].into_iter().flatten().all(|fact| fact.at < loss);
+        self.material.filter(|fact| newer && fact.state == KeyState::Enabled)
     }
 }
 

@@ -43,6 +43,10 @@ fn kms(at: i64, state: KeyState) -> Fact {
     fact(at, state, Witness::Kms)
 }
 
+fn refused(at: i64, state: KeyState) -> Fact {
+    fact(at, state, Witness::Refusal)
+}
+
 use KeyState::{Deleted, Disabled, Enabled, PendingDeletion, PendingImport, Unknown};
 
 #[test]
@@ -121,6 +125,50 @@ fn events_that_name_no_material_are_of_a_key_that_has_one() {
 }
 
 #[test]
+fn what_kms_misses_is_there_again_when_kms_says_so() {
+    let one = Some("aa11");
+    let said = |facts: &[(Fact, Option<&str>)]| {
+        let record = record(facts);
+        (record.state(SETTLE), record.lacks_material())
+    };
+    let (missing, back) = ((kms(1000, PendingImport), None), (imported(2000), one));
+    assert_eq!(said(&[missing, back]), (PendingImport, true), "it did not say which");
+    assert_eq!(said(&[missing, back, (kms(2400, Enabled), None)]), (Enabled, false));
+    assert_eq!(said(&[missing, back, (life(2400, Enabled), None)]), (Enabled, false));
+    assert_eq!(said(&[missing, (imported(2000), None)]), (Enabled, false), "a key of which there is one material");
+    assert_eq!(said(&[(lost(500), one), missing, back]), (PendingImport, true));
+    // Who is refused may never be able to ask: the import is all that will be heard.
+    assert_eq!(said(&[(refused(1000, PendingImport), None), back]), (Enabled, false));
+    assert_eq!(said(&[(lost(100), one), (imported(700), one), missing]), (PendingImport, true), "another one");
+    let just = |at| {
+        record(&[(lost(100), one), (imported(800), one)])
+            .usable_just_before(Timestamp::from_second(at).unwrap(), SETTLE)
+    };
+    assert_eq!([799, 800, 1099, 1100].map(just), [false, true, true, false]);
+}
+
+#[test]
+fn material_that_is_there_changes_nothing_when_it_is_imported_again() {
+    let again = imported(2000);
+    for (before, after) in [
+        (vec![], Unknown),
+        (vec![life(10, Disabled)], Disabled),
+        (vec![life(10, PendingDeletion)], PendingDeletion),
+        (vec![kms(10, Disabled)], Disabled),
+        (vec![lost(10), life(20, Enabled), life(30, Disabled)], Disabled),
+        (vec![lost(10), kms(700, Disabled)], Disabled),
+        (vec![refused(10, Disabled)], Disabled),
+        // Here it was missing.
+        (vec![life(10, Disabled), lost(20)], Enabled),
+        (vec![life(10, Enabled), refused(900, PendingImport)], Enabled),
+        (vec![life(10, PendingDeletion), lost(20)], PendingDeletion),
+    ] {
+        let facts: Vec<_> = before.iter().chain([&again]).map(|fact| (*fact, Some("aa11"))).collect();
+        assert_eq!(record(&facts).state(SETTLE), after, "{before:?}");
+    }
+}
+
+#[test]
 fn what_is_remembered_of_materials_is_bounded_and_a_loss_is_forgotten_last() {
     let mut known = record(&[(lost(1), Some("aa11"))]);
     for n in 0..200 {
@@ -144,7 +192,7 @@ proptest! {
     /// Facts in any order, any number of times.
     #[test]
     fn order_and_repetition_make_no_difference(
-        facts in prop::collection::vec((0..2_000_i64, 0..10_usize, 0..3_u8, 0..4_usize), 0..16),
+        facts in prop::collection::vec((0..2_000_i64, 0..10_usize, 0..4_u8, 0..4_usize), 0..16),
         seed in any::<u64>(),
     ) {
         let facts: Vec<(Fact, Option<&str>)> = facts
@@ -153,6 +201,7 @@ proptest! {
                 let by = match by {
                     0 => Witness::Life,
                     1 => Witness::Material,
+                    2 => Witness::Refusal,
                     _ => Witness::Kms,
                 };
                 (fact(at, KeyState::ALL[state], by), [None, Some("aa11"), Some("bb22"), Some("cc33")][material])
