@@ -10,6 +10,7 @@ use super::evaluate::Candidate;
 use super::fold::{Alert, Desk};
 use crate::core::countdown::{self, Countdown};
 use crate::core::incident::{Fingerprint, Situation, State};
+use crate::core::notification::Reason;
 use crate::core::observe::settled;
 use crate::core::rule::Rule;
 use crate::core::window::Waiting;
@@ -40,18 +41,50 @@ impl Desk<'_> {
         }
         let mut situation = self.take(&candidate.fingerprint);
         let said: Vec<Statement<'_>> = of_one.into_iter().chain(whole).collect();
-        let news: Vec<bool> = said.iter().map(|one| self.state(&mut situation, one, candidate, evaluation)).collect();
-        if news.contains(&true) {
-            // The card shows the date as it is known now, also where no mark has passed.
-            if let Some(mut incident) = situation.incident.take() {
-                if incident.state != State::Resolved {
-                    self.refresh(&situation, &mut incident);
+        let stood = situation.active(self.now);
+        let mut news = false;
+        for one in &said {
+            let new = self.state(&mut situation, one, candidate, evaluation);
+            self.put_off(&mut situation, one, new, candidate, evaluation);
+            news |= new;
+        }
+        // Another material's date may be the nearest now.
+        self.schedule(&mut situation);
+        let over = stood && !situation.active(self.now);
+        if let Some(mut incident) = situation.incident.take() {
+            if incident.state != State::Resolved && (news || over) {
+                // The card shows the date as it is known now, also where no mark has passed.
+                self.refresh(&situation, &mut incident);
+                if over {
+                    let end = situation.cleared_at(self.now).unwrap_or(evaluation.event.time);
+                    self.resolve(&mut incident, end, Reason::Resolved, Some(evaluation));
                 }
-                situation.incident = Some(incident);
             }
+            situation.incident = Some(incident);
         }
         self.put(situation);
         self.marks_passed(&candidate.fingerprint, &candidate.rule)
+    }
+
+    /// A date before which no mark has passed is no danger yet: what was told of an earlier one is over, unless another material
+    /// keeps it up.
+    fn put_off(
+        &self,
+        situation: &mut Situation,
+        said: &Statement<'_>,
+        new: bool,
+        candidate: &Candidate,
+        evaluation: &Evaluation,
+    ) {
+        let (rule, at) = (&candidate.rule.id, evaluation.event.time);
+        // KMS confirms a date again and again.
+        if self.policy.marks.passed(said.date, at).is_some() || said.by_kms && !new {
+            return;
+        }
+        let at = if said.by_kms { settled(at, self.policy.engine.settle) } else { at };
+        let condition = situation.conditions.entry(rule.clone()).or_default();
+        // Like what is said of one material, it ends no countdown but its own.
+        condition.clear(Some(said.material.unwrap_or_default()), at);
     }
 
     /// Takes in one statement of a date. Answers whether it says something new.

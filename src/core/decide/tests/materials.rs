@@ -157,6 +157,59 @@ fn the_incident_of_one_material_ends_with_its_danger_unless_another_is_near() {
 }
 
 #[test]
+fn a_later_date_ends_what_was_told_of_the_one_before_in_any_order() {
+    let policy = builtin(&["kms.material-expiry-near"]);
+    // The marks of the first date pass at day 3, 7, 9 and on.
+    let soon = || vec![expires("aa11", 0, 10)];
+    let with = |more: Vec<Event>| soon().into_iter().chain(more).collect::<Vec<_>>();
+    for (events, state) in [
+        (with(vec![expires("aa11", 5 * DAY, 400)]), State::Resolved),
+        (with(vec![expires("aa11", 5 * DAY, 11)]), State::Open),
+        (with(vec![expires("bb22", 5 * DAY, 400)]), State::Open),
+        (with(vec![expires("bb22", 60, 11), expires("aa11", 5 * DAY, 400)]), State::Open),
+        (with(vec![expires("bb22", 60, 60), expires("aa11", 5 * DAY, 400)]), State::Resolved),
+    ] {
+        let mut world = World::default();
+        for event in &events {
+            days(&mut world, &policy, (event.time.as_second() - at(0).as_second()) / DAY, 5);
+            world.feed(&policy, std::slice::from_ref(event), event.time);
+        }
+        days(&mut world, &policy, 5, 6);
+        assert_eq!(world.only().state, state, "{events:?}");
+        let resolves = world.heard().iter().filter(|heard| heard.starts_with("chat resolve")).count();
+        assert_eq!(resolves, usize::from(state == State::Resolved), "{:?}", world.heard());
+        let mut told = None;
+        orders(&events, |batches| {
+            let mut world = World::default();
+            for (n, batch) in (0..).zip(batches) {
+                world.feed(&policy, batch, at(5 * DAY + 1000 + n));
+            }
+            let known: Vec<_> = world.snapshot.situations.values().map(|one| one.conditions.clone()).collect();
+            let known: Vec<_> = known.iter().flat_map(|one| one.values()).map(|one| one.materials.clone()).collect();
+            assert_eq!(&known, told.get_or_insert_with(|| known.clone()));
+        });
+    }
+}
+
+#[test]
+fn a_later_date_is_told_of_when_its_time_comes() {
+    let policy = builtin(&["kms.material-expiry-near"]);
+    let mut world = World::default();
+    world.feed(&policy, &[expires("aa11", 0, 10)], at(100));
+    days(&mut world, &policy, 1, 5);
+    world.feed(&policy, &[expires("aa11", 5 * DAY, 40)], at(5 * DAY));
+    days(&mut world, &policy, 5, 34);
+    let new = |heard: &String| heard.starts_with("chat") && !heard.ends_with("repeat");
+    let heard: Vec<String> = world.heard().into_iter().filter(new).collect();
+    assert_eq!(
+        heard,
+        ["chat trigger opened", "chat resolve resolved", "chat trigger opened"].map(String::from).to_vec()
+    );
+    let newest = world.incidents.values().last().unwrap();
+    assert_eq!((newest.state, newest.deadline.map(|one| one.at)), (State::Open, Some(at(40 * DAY))));
+}
+
+#[test]
 fn what_kms_says_of_the_key_corrects_what_events_said_of_materials() {
     let policy = builtin(&["kms.material-expiry-near"]);
     let observed = |seconds: i64, date: i64| {
