@@ -149,3 +149,67 @@ fn a_mistake_in_a_test_has_its_place_also_in_check() {
     assert_eq!(kmswatch(folder.path(), &["test", "--format", "xml"]).status.code(), Some(2));
     assert_eq!(kmswatch(folder.path(), &["test", "none.toml"]).status.code(), Some(78));
 }
+
+/// A queue and a rule before it that are called as the team likes.
+const OTHER_NAMES: &str = r#"
+[queues.main]
+url = "https://sqs.eu-central-1.amazonaws.com/111122223333/security-events"
+delivers = "full"
+eventbridge_rules = ["audit"]
+
+[sinks.log.stdout]
+
+[[routes]]
+sinks = ["log"]
+
+[[rule]]
+id = "team.queue"
+title = "Somebody touches our queue"
+severity = "high"
+match = { source = ["aws.sqs"], outcome = ["success"], pipeline.ours = [true] }
+notice = true
+
+[[rule.test]]
+name = "ours, by the old endpoint"
+event = { detail.eventName = "DeleteQueue", detail.requestParameters.queueUrl = "https://eu-central-1.queue.amazonaws.com/111122223333/security-events" }
+expect = { alert = true }
+
+[[rule.test]]
+name = "its namesake in another account"
+event = { detail.eventName = "DeleteQueue", account = "444455556666", detail.requestParameters.queueUrl = "https://sqs.eu-central-1.amazonaws.com/444455556666/orders" }
+expect = { alert = false }
+"#;
+
+#[test]
+fn every_command_knows_what_is_ours() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("kmswatch.toml"), OTHER_NAMES).unwrap();
+    let ran = |arguments: &[&str], input: &str| {
+        let output = program::run(folder.path(), arguments, input.as_bytes());
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}: {}{}", text(&output.stdout), text(&output.stderr));
+        text(&output.stdout)
+    };
+    ran(&["check", "--strict"], "");
+    let tested = ran(&["test", "kmswatch.toml"], "");
+    assert!(tested.contains("team.queue") && tested.contains(" 0 failed"), "the built-in rules' too: {tested}");
+    let event = |name: &str, source: &str, request: Value| {
+        serde_json::json!({
+            "source": source, "detail-type": "AWS API Call via CloudTrail", "time": "2026-03-02T10:00:00Z",
+            "account": "111122223333", "region": "eu-central-1", "id": name,
+            "detail": { "eventName": name, "eventTime": "2026-03-02T10:00:00Z", "eventID": name, "requestParameters": request },
+        })
+    };
+    let url = "https://sqs.eu-central-1.amazonaws.com/111122223333/security-events";
+    let deleted = event("DeleteQueue", "aws.sqs", serde_json::json!({ "queueUrl": url })).to_string();
+    let disabled = event("DisableRule", "aws.events", serde_json::json!({ "name": "Audit" })).to_string();
+    for (event, rule) in [(&deleted, "pipeline.queue-cut"), (&disabled, "pipeline.rule-disabled")] {
+        let explained = ran(&["explain", "-", "--format", "json", "--rule", rule], event);
+        assert!(explained.contains(r#""verdict":"alert""#), "{explained}");
+        fs::write(folder.path().join("event.json"), event).unwrap();
+        let replayed = ran(&["replay", "--config", "kmswatch.toml", "--format", "json", "event.json"], "");
+        let lines = replayed.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let alerts: Vec<Value> =
+            lines.filter(|line| line["kind"] == "alert").map(|line| line["rule"].clone()).collect();
+        assert!(alerts.contains(&Value::from(rule)), "{replayed}");
+    }
+}

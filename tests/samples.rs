@@ -12,6 +12,7 @@ use kmswatch::core::access;
 use kmswatch::core::decide::{Policy, Prepared, evaluate};
 use kmswatch::core::decode::{Decoded, Reason, decode};
 use kmswatch::core::event::Event;
+use kmswatch::core::pipeline;
 use kmswatch::core::rule::Severity;
 
 const VARIABLE: &str = "KMSWATCH_SAMPLES";
@@ -121,6 +122,7 @@ fn worst(policy: &Policy, file: &Path) -> Option<(Severity, String)> {
     let mut alerts = vec![];
     for mut event in decode(&fs::read_to_string(file).unwrap()).events {
         access::assess(&mut event, &policy.trust, None);
+        pipeline::assess(&mut event, &policy.ours);
         let now = event.time + SignedDuration::from_secs(1);
         let evaluation = evaluate(policy, &Prepared { event, marks: vec![], looked_up: None }, now);
         let alone =

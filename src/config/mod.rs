@@ -30,6 +30,7 @@ use crate::core::canary::Canary;
 use crate::core::decide::Policy;
 use crate::core::inhibit::InhibitSpec;
 use crate::core::lint::Delivers;
+use crate::core::pipeline::Ours;
 use crate::core::route::{KeysSpec, RouteSpec};
 use crate::core::rule::{RuleFile, RuleSet, RuleSpec};
 use crate::{keys, queue, sink, spool, store};
@@ -215,6 +216,7 @@ fn load_with(
         routes,
         labels,
         trust: config.trust.compile(),
+        ours: Ours::new(config.queues.values().filter_map(queue::Config::ours)),
         inhibit,
         sinks: config.sinks.keys().cloned().collect(),
         queues: config.queues.keys().cloned().collect(),

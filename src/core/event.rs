@@ -39,7 +39,7 @@ pub struct Event {
     /// One fact that two event families tell; such events merge into one alert.
     pub fact: Option<Fact>,
     /// What rules match: the EventBridge envelope as it came, plus `key`, `actor`, `outcome`, `denied_by`, `access`,
-    /// `grant` and `replica` at top level. Absent members are absent, never empty.
+    /// `grant`, `replica` and `pipeline` at top level. Absent members are absent, never empty.
     pub document: Value,
 }
 
@@ -559,6 +559,22 @@ pub const FIELDS: &[Field] = &[
         doc: "whether the Region that a key is replicated into is among `regions` of `[trust]`; absent where those name none",
         derived: "replicaRegion of ReplicateKey, `[trust]`",
     },
+    Field {
+        name: "pipeline.ours",
+        doc: "whether events come to kmswatch on the queue or the EventBridge rule that a call is about",
+        derived: "queueUrl of SQS, the rule's name and eventBusName of EventBridge, `[queues.*]`",
+    },
+    Field {
+        name: "pipeline.queue",
+        doc: "the ARN of the queue that a call is about, however the call wrote it",
+        derived: "queueUrl of SQS",
+    },
+    Field {
+        name: "pipeline.rule",
+        doc: "the EventBridge rule that a call is about: its name, on another event bus than the default one behind the bus's: \
+              `bus/rule`",
+        derived: "name or rule, and eventBusName, of DeleteRule, DisableRule, EnableRule, PutRule, PutTargets and RemoveTargets",
+    },
 ];
 
 #[cfg(test)]
@@ -567,6 +583,7 @@ mod tests {
 
     use super::*;
     use crate::core::access::{Access, Grant, Replica};
+    use crate::core::pipeline::Pipeline;
 
     #[test]
     fn the_table_lists_exactly_what_the_document_gets() {
@@ -644,6 +661,8 @@ mod tests {
         written.extend(names("access", serde_json::to_value(access).unwrap()));
         written.extend(names("grant", serde_json::to_value(grant).unwrap()));
         written.extend(names("replica", serde_json::to_value(Replica { allowed: Some(true) }).unwrap()));
+        let pipeline = Pipeline { ours: Some(true), queue: full("x"), rule: full("x") };
+        written.extend(names("pipeline", serde_json::to_value(pipeline).unwrap()));
         let listed: BTreeSet<String> = FIELDS.iter().map(|f| f.name.to_owned()).collect();
         assert_eq!(listed, written);
         assert_eq!(listed.len(), FIELDS.len(), "each once");
@@ -664,6 +683,7 @@ mod tests {
         assert_eq!(serde_json::to_value(Access::default()).unwrap(), serde_json::json!({}));
         assert_eq!(serde_json::to_value(Grant::default()).unwrap(), serde_json::json!({}));
         assert_eq!(serde_json::to_value(Replica::default()).unwrap(), serde_json::json!({}));
+        assert_eq!(serde_json::to_value(Pipeline::default()).unwrap(), serde_json::json!({}));
         assert_eq!(KeyRef::default().display_name(), "unknown key");
     }
 }

@@ -24,6 +24,7 @@ pub mod notification;
 pub mod observe;
 pub mod pattern;
 pub mod peek;
+pub mod pipeline;
 pub mod render;
 pub mod reroute;
 pub mod route;

@@ -17,6 +17,7 @@ use crate::core::decide::{Evaluation, LookedUp, Policy, Prepared, evaluate};
 use crate::core::decode;
 use crate::core::enrich::{Lookup, enrich};
 use crate::core::event::{Event, Family, Outcome};
+use crate::core::pipeline;
 use crate::core::route::labels;
 use crate::engine::Engine;
 use crate::keys::KeyLookup;
@@ -153,6 +154,7 @@ impl Batcher {
     async fn evaluate(&self, policy: &Policy, mut event: Event) -> Evaluation {
         let (known, mark) = self.known_policies(&event).await;
         access::assess(&mut event, &policy.trust, known.as_ref());
+        pipeline::assess(&mut event, &policy.ours);
         let mut prepared = if policy.concern(&event) {
             let (marks, looked_up) = self.find_out(policy, &mut event).await;
             Prepared { event, marks, looked_up }

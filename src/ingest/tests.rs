@@ -3,7 +3,8 @@ use serde_json::json;
 use super::*;
 use crate::base::clock::SystemClock;
 use crate::core::decide::Policy;
-use crate::core::rule::{RuleSet, classic};
+use crate::core::pipeline::{OurQueue, Ours};
+use crate::core::rule::{RuleSet, builtin, classic};
 use crate::engine::Nobody;
 use crate::keys::NoLookups;
 use crate::queue::memory::MemoryQueue;
@@ -33,16 +34,15 @@ struct Running {
 }
 
 async fn running(messages: usize) -> Running {
+    running_with((0..messages).map(disabled), Policy { rules: RuleSet::new(classic()), ..Policy::default() }).await
+}
+
+async fn running_with(bodies: impl IntoIterator<Item = String>, policy: Policy) -> Running {
     let queue = Arc::new(MemoryQueue::new("prod", Duration::from_secs(30), Duration::from_secs(20)));
-    for key in 0..messages {
-        queue.send(disabled(key), None);
+    for body in bodies {
+        queue.send(body, None);
     }
-    let policy = Policy {
-        rules: RuleSet::new(classic()),
-        sinks: vec!["pager".into()],
-        queues: vec!["prod".into()],
-        ..Policy::default()
-    };
+    let policy = Policy { sinks: vec!["pager".into()], queues: vec!["prod".into()], ..policy };
     let config = store::Config { memory: Some(store::memory::Config::default()), ..store::Config::default() };
     let store = store::open(&config).await.unwrap();
     let engine = Arc::new(Engine::new(Arc::new(policy), Arc::clone(&store), Arc::new(SystemClock), Arc::new(Nobody)));
@@ -70,6 +70,38 @@ async fn all_of_a_burst_is_decided_and_deleted() {
     assert_eq!(running.queue.held(), 0);
     let incidents = running.store.incidents(&IncidentFilter { open: true, limit: 1_000 }).await.unwrap();
     assert_eq!(incidents.len(), 150);
+    running.stop.stop();
+    tokio::time::timeout(Duration::from_secs(5), running.task).await.unwrap().unwrap();
+}
+
+/// A call of SQS, as EventBridge tells it.
+fn deleted(queue: &str) -> String {
+    json!({
+        "version": "0", "id": format!("q-{queue}"), "source": "aws.sqs", "detail-type": "AWS API Call via CloudTrail",
+        "account": "111122223333", "region": "eu-central-1", "time": "2026-03-02T10:00:00Z", "resources": [],
+        "detail": {
+            "eventSource": "sqs.amazonaws.com", "eventName": "DeleteQueue", "awsRegion": "eu-central-1",
+            "eventTime": "2026-03-02T10:00:00Z", "eventID": queue, "readOnly": false, "eventType": "AwsApiCall",
+            "requestParameters": { "queueUrl": format!("https://sqs.eu-central-1.amazonaws.com/111122223333/{queue}") },
+        },
+    })
+    .to_string()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_of_ours_is_known_under_any_name() {
+    let rules = builtin().iter().filter(|rule| rule.id == "pipeline.queue-cut").cloned().collect();
+    let policy = Policy {
+        rules: RuleSet::new(rules),
+        ours: Ours::new([OurQueue { name: "security-events".to_owned(), ..OurQueue::default() }]),
+        ..Policy::default()
+    };
+    let running = running_with([deleted("orders"), deleted("security-events")], policy).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(running.queue.held(), 0);
+    let incidents = running.store.incidents(&IncidentFilter { open: false, limit: 10 }).await.unwrap();
+    let rules: Vec<_> = incidents.iter().flat_map(|incident| &incident.rules).collect();
+    assert_eq!(rules, ["pipeline.queue-cut"], "one of the two queues is ours");
     running.stop.stop();
     tokio::time::timeout(Duration::from_secs(5), running.task).await.unwrap().unwrap();
 }

@@ -11,6 +11,7 @@ use crate::base::aws::{AssumeRole, AwsConfig, HttpUrl, check_account, check_endp
 use crate::base::diagnostic::Problem;
 use crate::base::period::Period;
 use crate::core::lint::Delivers;
+use crate::core::pipeline::OurQueue;
 use crate::core::signals::{IN_FLIGHT_LIMIT, IN_FLIGHT_LIMIT_FIFO, Limits};
 
 /// SQS's limits: the longest long poll, the longest invisibility.
@@ -88,6 +89,12 @@ pub struct Config {
     /// pattern. Only `check` reads it, to find rules that never hear of what they ask for.
     #[serde(default)]
     pub delivers: Option<Delivers>,
+    /// Names of the EventBridge rules that fill this queue, `bus/name` on another event bus than the default one: whoever touches
+    /// one of them is told of. Rules with `kmswatch` in their name, and those whose name begins with the queue's, are known
+    /// without it.
+    #[serde(default)]
+    #[schemars(with = "Vec<String>")]
+    pub eventbridge_rules: Vec<Spanned<String>>,
 }
 
 fn default_visibility() -> Spanned<Period> {
@@ -141,6 +148,7 @@ impl Config {
             behind_after: default_behind_after(),
             in_flight_warn: None,
             delivers: None,
+            eventbridge_rules: vec![],
         }
     }
 
@@ -173,6 +181,9 @@ impl Config {
         if let Some(delivers) = &self.delivers {
             delivers.check(problems);
         }
+        for rule in &self.eventbridge_rules {
+            check_rule(rule, problems);
+        }
         self.check_times(problems);
     }
 
@@ -197,6 +208,16 @@ impl Config {
         let from_url =
             || self.url.as_ref().and_then(|url| UrlParts::read(url.get_ref())).and_then(|parts| parts.account);
         self.account.as_ref().map(|account| account.get_ref().clone()).or_else(from_url)
+    }
+
+    /// What tells a call about this queue, or about the rules that fill it, from all others.
+    pub fn ours(&self) -> Option<OurQueue> {
+        let name = self.name.as_ref().or(self.url.as_ref())?.get_ref();
+        let name = name.trim_end_matches('/').rsplit('/').next()?.to_owned();
+        let rules = self.eventbridge_rules.iter().map(|rule| rule.get_ref().clone()).collect();
+        // A local server puts any word for the account, and is in no Region.
+        let (region, account) = if self.is_local() { (None, None) } else { (self.region(), self.owner()) };
+        Some(OurQueue { name, region, account, rules })
     }
 
     /// From where on the queue's numbers are trouble.
@@ -352,6 +373,23 @@ impl Config {
     }
 }
 
+/// EventBridge's grammar of a rule's name, behind that of its bus.
+fn check_rule(rule: &Spanned<String>, problems: &mut Vec<Problem>) {
+    let text = rule.get_ref();
+    let (bus, name) = text.rsplit_once('/').map_or((None, text.as_str()), |(bus, name)| (Some(bus), name));
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let named = (1..=64).contains(&name.len()) && name.bytes().all(plain);
+    let on_bus = bus.is_none_or(|bus| {
+        (1..=256).contains(&bus.len()) && bus != "default" && bus.bytes().all(|byte| plain(byte) || byte == b'/')
+    });
+    if !named || !on_bus {
+        problems.push(
+            Problem::error(rule.span(), format!("`{text}` is not the name of an EventBridge rule"))
+                .hint("write \"kms-events\", or \"bus/kms-events\" on another event bus than the default one; no ARN"),
+        );
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -428,6 +466,12 @@ mod tests {
                 "outside 100 to 20000",
             ),
             (format!("{url}assume_role = {{ role_arn = \"kmswatch\" }}"), "is not the ARN of a role"),
+            (format!("{url}eventbridge_rules = [\"a b\"]"), "`a b` is not the name of an EventBridge rule"),
+            (format!("{url}eventbridge_rules = [\"default/a\"]"), "is not the name of an EventBridge rule"),
+            (
+                format!("{url}eventbridge_rules = [\"arn:aws:events:eu-central-1:111122223333:rule/a\"]"),
+                "is not the name of an EventBridge rule",
+            ),
         ] {
             let found = problems(&toml);
             assert!(found.iter().any(|p| p.contains(expected)), "{toml}: wanted `{expected}`, found {found:?}");
@@ -436,6 +480,24 @@ mod tests {
                 "{toml}: no place in {found:?}"
             );
         }
+    }
+
+    #[test]
+    fn it_says_what_is_ours() {
+        let ours = |toml: &str| {
+            let ours = toml::from_str::<Config>(toml).unwrap().ours().unwrap();
+            (ours.name, ours.region, ours.account, ours.rules)
+        };
+        let text = |text: &str| Some(text.to_owned());
+        let of_url = "url = \"https://sqs.eu-central-1.amazonaws.com/111122223333/audit/\"\neventbridge_rules = [\"a\", \"b/c\"]";
+        assert_eq!(
+            ours(of_url),
+            ("audit".to_owned(), text("eu-central-1"), text("111122223333"), vec!["a".to_owned(), "b/c".to_owned()])
+        );
+        let of_name = "name = \"audit\"\nregion = \"us-east-1\"";
+        assert_eq!(ours(of_name), ("audit".to_owned(), text("us-east-1"), None, vec![]));
+        let local = "url = \"http://127.0.0.1:9324/000000000000/audit\"";
+        assert_eq!(ours(local), ("audit".to_owned(), None, None, vec![]), "it is nowhere");
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::core::decode::{Glance, Reason, Undecodable, decode_file};
 use crate::core::enrich::Lookup;
 use crate::core::event::Event;
 use crate::core::peek::Peek;
+use crate::core::pipeline;
 
 /// Bad files, and bad parts of files, that are named one by one; the rest is counted.
 const NAMED_MAX: usize = 100;
@@ -301,6 +302,7 @@ impl<'r> Gathering<'r> {
             || self.policies.iter().filter(|policy| policy.concern(event)).any(|policy| {
                 let mut event = event.clone();
                 access::assess(&mut event, &policy.trust, None);
+                pipeline::assess(&mut event, &policy.ours);
                 !stage::evaluate(policy, &self.lookup, event).1.is_idle()
             })
     }

@@ -14,6 +14,7 @@ use crate::core::enrich::{Lookup, enrich};
 use crate::core::event::{Event, EventId};
 use crate::core::incident::{Condition, Fingerprint, Situation, State};
 use crate::core::notification::Kind;
+use crate::core::pipeline;
 use crate::core::route::labels;
 use crate::core::rule::Severity;
 
@@ -94,6 +95,7 @@ impl<'p> Stage<'p> {
     pub(super) fn event(&mut self, mut event: Event, say: Say<'_>) -> io::Result<()> {
         let now = event.time;
         self.histories.assess(&mut event, &self.policy.trust);
+        pipeline::assess(&mut event, &self.policy.ours);
         let (event, evaluation) = evaluate(self.policy, &self.lookup, event);
         if evaluation.is_idle() {
             return Ok(());

@@ -21,6 +21,7 @@ use crate::core::decode::{Decoded, Reason, Undecodable, decode_file};
 use crate::core::enrich::{Lookup, enrich};
 use crate::core::event::Event;
 use crate::core::explain::{Explanation, Verdict, Wanted, explain};
+use crate::core::pipeline;
 use crate::core::route::{self, RouteSpec};
 use crate::core::rule::{Rule, RuleSet};
 use crate::core::world::World;
@@ -177,6 +178,7 @@ fn everybody(policy: &Policy) -> Policy {
 
 fn prepare(mut event: Event, loaded: &Loaded, histories: &mut Histories) -> Prepared {
     histories.assess(&mut event, &loaded.policy.trust);
+    pipeline::assess(&mut event, &loaded.policy.ours);
     let labels = |document: &Value| route::labels(&loaded.policy.labels, document);
     let marks = enrich(&mut event, Some(&Lookup::Off), None, labels);
     Prepared { event, marks, looked_up: None }

@@ -32,6 +32,7 @@ use super::incident::{Fingerprint, Situation, State};
 use super::inhibit::Inhibit;
 use super::notification::{EventCard, Kind, Notification, Reason};
 use super::peek::Peek;
+use super::pipeline::Ours;
 use super::route::{KeyLabels, Route};
 use super::rule::{RuleSet, Severity};
 use super::silence::Silence;
@@ -51,6 +52,8 @@ pub struct Policy {
     pub labels: Vec<KeyLabels>,
     /// Who belongs to us.
     pub trust: Trust,
+    /// On which queues and `EventBridge` rules events come to us.
+    pub ours: Ours,
     pub inhibit: Vec<Inhibit>,
     /// Names of all configured sinks.
     pub sinks: Vec<String>,
@@ -95,6 +98,7 @@ impl Policy {
     pub fn without_rules(&self) -> Self {
         Self {
             trust: self.trust.clone(),
+            ours: self.ours.clone(),
             sinks: self.sinks.clone(),
             queues: self.queues.clone(),
             canaries: self.canaries.clone(),

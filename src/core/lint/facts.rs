@@ -167,6 +167,9 @@ pub(super) fn of_name(name: &str, branch: &Branch<'_>, usual: bool) -> Vec<Fact>
     if other {
         return facts;
     }
+    if !["aws.events", "aws.sqs"].contains(&known.source) {
+        facts.push(Fact::absent("pipeline", format!("`{name}` is about no queue and no EventBridge rule")));
+    }
     let read_only = match known.kind {
         Kind::Read | Kind::Use => json!([true]),
         Kind::Write | Kind::Service => json!([false, { "exists": false }]),

@@ -63,6 +63,7 @@ const BOOLEANS: &[&str] = &[
     "grant.external",
     "grant.human",
     "key.multi_region",
+    "pipeline.ours",
     "replica.allowed",
 ];
 

@@ -9,9 +9,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 use crate::base::diagnostic::{Level, Problem};
-use crate::core::access::{Histories, Trust};
+use crate::core::access::Histories;
+use crate::core::decide::Policy;
 use crate::core::event::Event;
 use crate::core::pattern::{Node, NodeKind};
+use crate::core::pipeline;
 
 pub use controls::CONTROLS;
 use controls::Controls;
@@ -52,7 +54,11 @@ pub(super) fn check(partial: &Node, problems: &mut Vec<Problem>) -> u64 {
 }
 
 /// All events that the partial events of a test mean, in the order in which they arrive.
-pub(super) fn played<'n>(partials: impl IntoIterator<Item = &'n Node>, start: Timestamp, trust: &Trust) -> Vec<Played> {
+pub(super) fn played<'n>(
+    partials: impl IntoIterator<Item = &'n Node>,
+    start: Timestamp,
+    policy: &Policy,
+) -> Vec<Played> {
     let mut histories = Histories::default();
     let mut all = Vec::new();
     let mut at = SignedDuration::ZERO;
@@ -69,8 +75,10 @@ pub(super) fn played<'n>(partials: impl IntoIterator<Item = &'n Node>, start: Ti
             number += 1;
             let time = start.checked_add(at).unwrap_or(start);
             for _ in 0..=u8::from(controls.duplicate) {
-                let event =
-                    shape::event(&members, &controls, time, number, &mut |event| histories.assess(event, trust));
+                let event = shape::event(&members, &controls, time, number, &mut |event| {
+                    histories.assess(event, &policy.trust);
+                    pipeline::assess(event, &policy.ours);
+                });
                 let event = event.map_err(|fault| fault.message);
                 let arrives = time.checked_add(controls.late).unwrap_or(time);
                 all.push(Played { event, arrives, lookup: controls.lookup.clone() });

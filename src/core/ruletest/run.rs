@@ -75,7 +75,7 @@ fn play(test: &TestSpec, rule: &Arc<Rule>, with: &[Arc<Rule>], base: &Policy) ->
     let mut outcome = Outcome::default();
     let partials = test.event.iter().chain(&test.events).map(|partial| &partial.0);
     let mut now = start();
-    for Played { event, arrives, lookup } in event::played(partials, start(), &policy.trust) {
+    for Played { event, arrives, lookup } in event::played(partials, start(), &policy) {
         now = now.max(arrives);
         world.pass(&policy, now, |decision| outcome.take(decision, rule));
         match event {

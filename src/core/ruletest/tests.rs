@@ -2,7 +2,6 @@ use std::sync::Arc;
 
 use super::*;
 use crate::base::diagnostic::Problem;
-use crate::core::access::Trust;
 use crate::core::decide::Policy;
 use crate::core::rule::{BUILTIN, Rule, RuleFile, RuleSpec, compile};
 
@@ -257,7 +256,7 @@ mod events {
         let spec =
             specs(&format!("{RULE}\n[[rule.test]]\nname = \"x\"\nevent = {partial}\nexpect = {{ alert = true }}"));
         let test = &spec[0].test[0];
-        let mut played = event::played([&test.event.as_ref().unwrap().0], Timestamp::UNIX_EPOCH, &Trust::default());
+        let mut played = event::played([&test.event.as_ref().unwrap().0], Timestamp::UNIX_EPOCH, &Policy::default());
         assert_eq!(played.len(), 1);
         played.remove(0).event.unwrap()
     }

@@ -13,6 +13,7 @@ use crate::core::event::EventId;
 use crate::core::lint::{Identity, Named};
 use crate::core::observe;
 use crate::core::pattern::Node;
+use crate::core::pipeline::{self, Ours};
 
 /// One of them.
 #[derive(Debug)]
@@ -62,7 +63,10 @@ fn made(said: Value, known: bool) -> Option<Value> {
             text: Some(BEFORE.to_owned()),
         }],
     };
-    let mut read = |event: &mut _| assess(event, &Trust::default(), known.then_some(&before));
+    let mut read = |event: &mut _| {
+        assess(event, &Trust::default(), known.then_some(&before));
+        pipeline::assess(event, &Ours::default());
+    };
     shape::event(&said, &Controls::none(), time(), 1, &mut read).ok().map(|event| event.document)
 }
 

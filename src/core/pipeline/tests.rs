@@ -1,0 +1,125 @@
+use serde_json::json;
+
+use super::*;
+use crate::core::decode::decode;
+
+/// What is said of a call in Frankfurt.
+fn said(source: &str, name: &str, request: Value, ours: &Ours) -> Value {
+    let mut body = json!({
+        "source": source, "detail-type": "AWS API Call via CloudTrail", "time": "2026-01-02T03:04:05Z",
+        "account": "111122223333", "region": "eu-central-1",
+        "detail": { "eventName": name, "eventTime": "2026-01-02T03:04:05Z" },
+        "pipeline": { "ours": "what somebody wrote into the message" },
+    });
+    body["detail"]["requestParameters"] = request;
+    let mut event = decode(&body.to_string()).events.remove(0);
+    assess(&mut event, ours);
+    event.document.get("pipeline").cloned().unwrap_or_default()
+}
+
+fn queue(name: &str, region: Option<&str>, account: Option<&str>, rules: &[&str]) -> OurQueue {
+    let owned = |text: &str| text.to_owned();
+    OurQueue {
+        name: name.to_owned(),
+        region: region.map(owned),
+        account: account.map(owned),
+        rules: rules.iter().copied().map(owned).collect(),
+    }
+}
+
+fn ours() -> Ours {
+    Ours::new([
+        queue("security-events", Some("eu-central-1"), Some("111122223333"), &["Audit", "team/own"]),
+        queue("elsewhere", Some("us-east-1"), None, &[]),
+        queue("local", None, None, &[]),
+    ])
+}
+
+#[test]
+fn a_queue_is_ours_by_its_place_or_its_name() {
+    let said =
+        |url: &str, ours: &Ours| said("aws.sqs", "DeleteQueue", json!({ "queueUrl": url }), ours)["ours"].clone();
+    for url in [
+        "https://sqs.eu-central-1.amazonaws.com/111122223333/security-events",
+        "https://eu-central-1.queue.amazonaws.com/111122223333/security-events/",
+        "https://vpce-0123-abcd.sqs.eu-central-1.vpce.amazonaws.com/111122223333/security-events",
+        "security-events",
+        "https://sqs.eu-central-1.amazonaws.com/111122223333/security-events-dead",
+        "https://sqs.eu-central-1.amazonaws.com/111122223333/local",
+        "https://sqs.eu-central-1.amazonaws.com/444455556666/prod-KMSWatch.fifo",
+    ] {
+        assert_eq!(said(url, &ours()), true, "{url}");
+    }
+    for url in [
+        "https://sqs.eu-central-1.amazonaws.com/111122223333/orders",
+        "https://sqs.eu-central-1.amazonaws.com/111122223333/security-eventsource",
+    ] {
+        assert_eq!(said(url, &ours()), false, "{url}");
+    }
+    assert_eq!(said("https://sqs.eu-central-1.amazonaws.com/111122223333/security-events", &Ours::default()), false);
+    assert_eq!(said("https://sqs.eu-central-1.amazonaws.com/111122223333/kmswatch", &Ours::default()), true);
+}
+
+#[test]
+fn a_queue_has_one_arn_however_it_is_written() {
+    let arn = |url: &str| said("aws.sqs", "PurgeQueue", json!({ "queueUrl": url }), &Ours::default())["queue"].clone();
+    for url in [
+        "https://sqs.eu-central-1.amazonaws.com/111122223333/kmswatch",
+        "https://eu-central-1.queue.amazonaws.com/111122223333/kmswatch",
+        "kmswatch",
+    ] {
+        assert_eq!(arn(url), "arn:aws:sqs:eu-central-1:111122223333:kmswatch", "{url}");
+    }
+    let other = "https://sqs.eu-central-1.amazonaws.com/444455556666/kmswatch";
+    assert_eq!(arn(other), "arn:aws:sqs:eu-central-1:444455556666:kmswatch");
+    for url in ["", "/", "https://sqs.eu-central-1.amazonaws.com/111122223333/a b", "x:y"] {
+        assert_eq!(arn(url), Value::Null, "{url}");
+    }
+}
+
+#[test]
+fn a_rule_is_ours_by_its_name() {
+    let said = |rule: &str, bus: Value, ours: &Ours| {
+        said("aws.events", "DisableRule", json!({ "name": rule, "eventBusName": bus }), ours)["ours"].clone()
+    };
+    for (rule, bus) in [
+        ("Audit", Value::Null),
+        ("audit", json!("default")),
+        ("own", json!("team")),
+        ("security-events-pipeline", Value::Null),
+        ("KMSWatch-rule", Value::Null),
+    ] {
+        assert_eq!(said(rule, bus, &ours()), true, "{rule}");
+    }
+    assert_eq!(said("own", Value::Null, &ours()), false, "another bus");
+    assert_eq!(said("nightly-report", Value::Null, &ours()), false);
+    assert_eq!(said("Audit", Value::Null, &Ours::default()), false);
+}
+
+#[test]
+fn a_rule_is_told_from_its_namesake_on_another_bus() {
+    let rule = |bus: Value| {
+        said("aws.events", "EnableRule", json!({ "name": "kmswatch", "eventBusName": bus }), &Ours::default())["rule"]
+            .clone()
+    };
+    for bus in
+        [Value::Null, json!(""), json!("default"), json!("arn:aws:events:eu-central-1:111122223333:event-bus/default")]
+    {
+        assert_eq!(rule(bus.clone()), "kmswatch", "{bus}");
+    }
+    assert_eq!(rule(json!("team")), "team/kmswatch");
+    assert_eq!(rule(json!("arn:aws:events:eu-central-1:111122223333:event-bus/team")), "team/kmswatch");
+    let abroad = "arn:aws:events:eu-central-1:444455556666:event-bus/default";
+    assert_eq!(rule(json!(abroad)), format!("{abroad}/kmswatch"));
+}
+
+#[test]
+fn of_other_events_nothing_is_said() {
+    assert_eq!(said("aws.kms", "DisableKey", json!({ "queueUrl": "kmswatch" }), &ours()), Value::Null);
+    assert_eq!(said("aws.events", "PutEvents", json!({ "name": "kmswatch" }), &ours()), Value::Null);
+    assert_eq!(
+        said("aws.sqs", "ListQueues", Value::Null, &ours()),
+        Value::Null,
+        "and what a message says is not believed"
+    );
+}
