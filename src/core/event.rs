@@ -575,6 +575,11 @@ pub const FIELDS: &[Field] = &[
               `bus/rule`",
         derived: "name or rule, and eventBusName, of DeleteRule, DisableRule, EnableRule, PutRule, PutTargets and RemoveTargets",
     },
+    Field {
+        name: "pipeline.reaches_us",
+        doc: "whether the targets put include a queue of ours that is handed the events as they are; absent where none was put",
+        derived: "targets and failedEntries of PutTargets, `[queues.*]`",
+    },
 ];
 
 #[cfg(test)]
@@ -661,7 +666,7 @@ mod tests {
         written.extend(names("access", serde_json::to_value(access).unwrap()));
         written.extend(names("grant", serde_json::to_value(grant).unwrap()));
         written.extend(names("replica", serde_json::to_value(Replica { allowed: Some(true) }).unwrap()));
-        let pipeline = Pipeline { ours: Some(true), queue: full("x"), rule: full("x") };
+        let pipeline = Pipeline { ours: Some(true), queue: full("x"), rule: full("x"), reaches_us: Some(true) };
         written.extend(names("pipeline", serde_json::to_value(pipeline).unwrap()));
         let listed: BTreeSet<String> = FIELDS.iter().map(|f| f.name.to_owned()).collect();
         assert_eq!(listed, written);

@@ -4,6 +4,7 @@
 //! `pipeline`.
 
 mod ours;
+mod target;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,9 @@ pub struct Pipeline {
     /// The `EventBridge` rule's name, behind its bus and a slash unless that is the default one: as in the rule's ARN.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
+    /// Whether the targets put by `PutTargets` include a queue of ours that is handed the events as they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reaches_us: Option<bool>,
 }
 
 /// A queue, by what its ARN and its URL both say.
@@ -65,7 +69,7 @@ pub fn assess(event: &mut Event, ours: &Ours) {
 fn of_queue(event: &Event, request: &Map<String, Value>, ours: &Ours) -> Option<Pipeline> {
     let place = Place::of_url(text(request, "queueUrl")?, event)?;
     let is_ours = ours.reads(place, event) || ours.names(place.name);
-    Some(Pipeline { ours: Some(is_ours), queue: Some(place.arn()), rule: None })
+    Some(Pipeline { ours: Some(is_ours), queue: Some(place.arn()), ..Pipeline::default() })
 }
 
 fn of_rule(event: &Event, request: &Map<String, Value>, ours: &Ours) -> Option<Pipeline> {
@@ -76,7 +80,8 @@ fn of_rule(event: &Event, request: &Map<String, Value>, ours: &Ours) -> Option<P
         bus => format!("{bus}/{name}"),
     };
     let is_ours = ours.has_rule(&rule) || ours.names(name);
-    Some(Pipeline { ours: Some(is_ours), queue: None, rule: Some(rule) })
+    let reaches_us = (event.name == "PutTargets").then(|| target::reaches_us(event, request, ours)).flatten();
+    Some(Pipeline { ours: Some(is_ours), queue: None, rule: Some(rule), reaches_us })
 }
 
 /// The event bus that a call names: by its name, by its ARN, or not at all where it is the default one.
@@ -99,6 +104,12 @@ impl<'e> Place<'e> {
         let name = parts.next()?;
         let account = parts.next().filter(|account| is_account(account)).or(event.account.as_deref())?;
         Self { region: event.region.as_deref()?, account, name }.checked()
+    }
+
+    fn of_arn(arn: &'e str) -> Option<Self> {
+        let parts: Vec<&str> = arn.splitn(6, ':').collect();
+        let ["arn", _, "sqs", region, account, name] = *parts.as_slice() else { return None };
+        Self { region, account, name }.checked()
     }
 
     /// SQS's grammar: 80 letters, digits, `-` and `_`, and the dot of `.fifo`.

@@ -64,6 +64,7 @@ const BOOLEANS: &[&str] = &[
     "grant.human",
     "key.multi_region",
     "pipeline.ours",
+    "pipeline.reaches_us",
     "replica.allowed",
 ];
 

@@ -39,6 +39,17 @@ impl Ours {
         })
     }
 
+    /// Whether what is sent to a queue comes to us. Where no queue of ours is known in the Region of the event, one of its own account
+    /// and Region is ours by its name.
+    pub(super) fn receives(&self, place: Place<'_>, event: &Event) -> bool {
+        let here = |region: Option<&str>| region.is_none() || region == event.region.as_deref();
+        if self.queues.iter().any(|queue| here(queue.region.as_deref())) {
+            return self.reads(place, event);
+        }
+        let home = (event.region.as_deref(), event.account.as_deref());
+        self.names(place.name) && home == (Some(place.region), Some(place.account))
+    }
+
     /// Whether the configuration says of a rule that it fills one of our queues.
     pub(super) fn has_rule(&self, rule: &str) -> bool {
         self.queues.iter().flat_map(|queue| &queue.rules).any(|ours| ours.eq_ignore_ascii_case(rule))

@@ -5,6 +5,11 @@ use crate::core::decode::decode;
 
 /// What is said of a call in Frankfurt.
 fn said(source: &str, name: &str, request: Value, ours: &Ours) -> Value {
+    answered(source, name, request, Value::Null, ours)
+}
+
+/// The same of a call with an answer.
+fn answered(source: &str, name: &str, request: Value, answer: Value, ours: &Ours) -> Value {
     let mut body = json!({
         "source": source, "detail-type": "AWS API Call via CloudTrail", "time": "2026-01-02T03:04:05Z",
         "account": "111122223333", "region": "eu-central-1",
@@ -12,6 +17,7 @@ fn said(source: &str, name: &str, request: Value, ours: &Ours) -> Value {
         "pipeline": { "ours": "what somebody wrote into the message" },
     });
     body["detail"]["requestParameters"] = request;
+    body["detail"]["responseElements"] = answer;
     let mut event = decode(&body.to_string()).events.remove(0);
     assess(&mut event, ours);
     event.document.get("pipeline").cloned().unwrap_or_default()
@@ -122,4 +128,52 @@ fn of_other_events_nothing_is_said() {
         Value::Null,
         "and what a message says is not believed"
     );
+}
+
+#[test]
+fn only_a_queue_of_ours_with_whole_events_reaches_us() {
+    let reaches = |targets: Value, answer: Value, ours: &Ours| {
+        let request = json!({ "rule": "audit", "targets": targets });
+        answered("aws.events", "PutTargets", request, answer, ours)["reaches_us"].clone()
+    };
+    let queue = "arn:aws:sqs:eu-central-1:111122223333:security-events";
+    let stranger = "arn:aws:sqs:eu-central-1:444455556666:security-events";
+    let function = "arn:aws:lambda:eu-central-1:111122223333:function:copy";
+    let all_taken = json!({ "failedEntryCount": 0, "failedEntries": [] });
+    let whole = json!([{ "id": "a", "arn": function }, { "id": "b", "arn": queue, "input": null }]);
+    assert_eq!(reaches(whole.clone(), all_taken.clone(), &ours()), true);
+    assert_eq!(reaches(whole.clone(), Value::Null, &ours()), true);
+    for targets in [
+        json!([{ "id": "a", "arn": stranger }]),
+        json!([{ "id": "a", "arn": function }]),
+        json!([{ "id": "a", "arn": queue, "input": "{}" }]),
+        json!([{ "id": "a", "arn": queue, "inputPath": "$.detail" }]),
+        json!([{ "id": "a", "arn": queue, "inputTransformer": { "inputTemplate": "\"x\"" } }]),
+        json!([{ "id": "a", "arn": "arn:aws:sqs:eu-central-1:111122223333:kmswatch" }]),
+        Value::Null,
+    ] {
+        assert_eq!(reaches(targets.clone(), all_taken.clone(), &ours()), false, "{targets}");
+    }
+    // EventBridge says which targets it did not take.
+    let refused = |ids: &[&str]| {
+        let entries: Vec<Value> =
+            ids.iter().map(|id| json!({ "targetId": id, "errorCode": "ConcurrentModification" })).collect();
+        json!({ "failedEntryCount": ids.len(), "failedEntries": entries })
+    };
+    assert_eq!(reaches(whole.clone(), refused(&["a"]), &ours()), true);
+    assert_eq!(reaches(whole.clone(), refused(&["b"]), &ours()), false);
+    assert_eq!(reaches(whole.clone(), refused(&["a", "b"]), &ours()), Value::Null, "nothing changed");
+    assert_eq!(reaches(whole, json!({ "failedEntryCount": 1 }), &ours()), false, "it may be ours");
+}
+
+#[test]
+fn without_a_configuration_a_target_is_ours_by_its_name() {
+    let reaches = |arn: &str| {
+        let request = json!({ "rule": "kmswatch", "targets": [{ "id": "a", "arn": arn }] });
+        said("aws.events", "PutTargets", request, &Ours::default())["reaches_us"].clone()
+    };
+    assert_eq!(reaches("arn:aws:sqs:eu-central-1:111122223333:kmswatch"), true);
+    assert_eq!(reaches("arn:aws:sqs:eu-central-1:444455556666:kmswatch"), false, "a stranger's");
+    assert_eq!(reaches("arn:aws:sqs:us-east-1:111122223333:kmswatch"), false);
+    assert_eq!(reaches("arn:aws:sns:eu-central-1:111122223333:kmswatch"), false);
 }
