@@ -39,7 +39,7 @@ pub struct Event {
     /// One fact that two event families tell; such events merge into one alert.
     pub fact: Option<Fact>,
     /// What rules match: the EventBridge envelope as it came, plus `key`, `actor`, `outcome`, `denied_by`, `access`,
-    /// `grant`, `replica` and `pipeline` at top level. Absent members are absent, never empty.
+    /// `grant`, `replica`, `pipeline` and `trail` at top level. Absent members are absent, never empty.
     pub document: Value,
 }
 
@@ -580,6 +580,18 @@ pub const FIELDS: &[Field] = &[
         doc: "whether the targets put include a queue of ours that is handed the events as they are; absent where none was put",
         derived: "targets and failedEntries of PutTargets, `[queues.*]`",
     },
+    Field {
+        name: "trail.name",
+        doc: "the trail that a call is about: its name, also where the call gives its ARN; the ARN of a trail of another account \
+              or Region",
+        derived: "name or trailName of CreateTrail, DeleteTrail, PutEventSelectors, StartLogging, StopLogging and UpdateTrail",
+    },
+    Field {
+        name: "trail.records_kms",
+        doc: "which calls of KMS the trail records from now on: `all`, `writes`, `reads` or `none`; where some are left out by name, \
+              as if all were",
+        derived: "eventSelectors or advancedEventSelectors of PutEventSelectors",
+    },
 ];
 
 #[cfg(test)]
@@ -588,7 +600,7 @@ mod tests {
 
     use super::*;
     use crate::core::access::{Access, Grant, Replica};
-    use crate::core::pipeline::Pipeline;
+    use crate::core::pipeline::{Pipeline, Trail};
 
     #[test]
     fn the_table_lists_exactly_what_the_document_gets() {
@@ -668,6 +680,8 @@ mod tests {
         written.extend(names("replica", serde_json::to_value(Replica { allowed: Some(true) }).unwrap()));
         let pipeline = Pipeline { ours: Some(true), queue: full("x"), rule: full("x"), reaches_us: Some(true) };
         written.extend(names("pipeline", serde_json::to_value(pipeline).unwrap()));
+        let trail = Trail { name: full("x"), records_kms: Some("all") };
+        written.extend(names("trail", serde_json::to_value(trail).unwrap()));
         let listed: BTreeSet<String> = FIELDS.iter().map(|f| f.name.to_owned()).collect();
         assert_eq!(listed, written);
         assert_eq!(listed.len(), FIELDS.len(), "each once");
@@ -689,6 +703,7 @@ mod tests {
         assert_eq!(serde_json::to_value(Grant::default()).unwrap(), serde_json::json!({}));
         assert_eq!(serde_json::to_value(Replica::default()).unwrap(), serde_json::json!({}));
         assert_eq!(serde_json::to_value(Pipeline::default()).unwrap(), serde_json::json!({}));
+        assert_eq!(serde_json::to_value(Trail::default()).unwrap(), serde_json::json!({}));
         assert_eq!(KeyRef::default().display_name(), "unknown key");
     }
 }

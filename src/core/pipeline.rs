@@ -1,12 +1,13 @@
 //! The way on which events come to us, and what an event does to it.
 //!
 //! [`Ours`] says which queues and EventBridge rules are ours; [`assess`] puts what a call does to them into its event's document, as
-//! `pipeline`.
+//! `pipeline`, and what it does to a trail, as `trail`.
 
 mod ours;
 mod target;
 #[cfg(test)]
 mod tests;
+mod trail;
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -15,6 +16,7 @@ use super::decode::arn::{is_account, is_region, partition_of};
 use super::event::Event;
 
 pub use ours::{OurQueue, Ours};
+pub use trail::Trail;
 
 /// What a call of SQS or `EventBridge` is about: `pipeline` in the document.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -59,10 +61,16 @@ pub fn assess(event: &mut Event, ours: &Ours) {
         "aws.events" => of_rule(event, request, ours),
         _ => None,
     };
-    if let (Some(said), Some(document)) = (said, event.document.as_object_mut())
-        && let Ok(said) = serde_json::to_value(said)
+    let trail = if event.source == "aws.cloudtrail" { trail::trail(event, request) } else { None };
+    put(event, "pipeline", said.as_ref());
+    put(event, "trail", trail.as_ref());
+}
+
+fn put<T: Serialize>(event: &mut Event, name: &str, value: Option<&T>) {
+    if let (Some(document), Some(value)) = (event.document.as_object_mut(), value)
+        && let Ok(value) = serde_json::to_value(value)
     {
-        document.insert("pipeline".to_owned(), said);
+        document.insert(name.to_owned(), value);
     }
 }
 

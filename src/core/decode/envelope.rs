@@ -39,7 +39,8 @@ pub(super) fn event(mut envelope: Object) -> Result<Event, (Fault, Object)> {
 }
 
 /// Members of the document that decoding adds: whatever the body had there does not survive.
-pub const DERIVED: &[&str] = &["key", "actor", "outcome", "denied_by", "access", "grant", "replica", "pipeline"];
+pub const DERIVED: &[&str] =
+    &["key", "actor", "outcome", "denied_by", "access", "grant", "replica", "pipeline", "trail"];
 
 fn bad(detail: &str) -> Fault {
     Fault {

@@ -167,6 +167,9 @@ pub(super) fn of_name(name: &str, branch: &Branch<'_>, usual: bool) -> Vec<Fact>
     if other {
         return facts;
     }
+    if known.source != "aws.cloudtrail" {
+        facts.push(Fact::absent("trail", format!("`{name}` is about no trail")));
+    }
     if !["aws.events", "aws.sqs"].contains(&known.source) {
         facts.push(Fact::absent("pipeline", format!("`{name}` is about no queue and no EventBridge rule")));
     }

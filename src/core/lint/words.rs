@@ -46,6 +46,7 @@ const VALUES: &[(&str, &[&str])] = &[
     ("grant.kind", &["account", "user", "role", "session", "service", "instance", "id", "unknown"]),
     ("key.manager", &["CUSTOMER", "AWS"]),
     ("key.origin", &["AWS_KMS", "EXTERNAL", "AWS_CLOUDHSM", "EXTERNAL_KEY_STORE"]),
+    ("trail.records_kms", &["all", "writes", "reads", "none"]),
 ];
 
 /// Fields that are true or false.

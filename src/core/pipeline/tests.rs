@@ -20,7 +20,8 @@ fn answered(source: &str, name: &str, request: Value, answer: Value, ours: &Ours
     body["detail"]["responseElements"] = answer;
     let mut event = decode(&body.to_string()).events.remove(0);
     assess(&mut event, ours);
-    event.document.get("pipeline").cloned().unwrap_or_default()
+    let group = if source == "aws.cloudtrail" { "trail" } else { "pipeline" };
+    event.document.get(group).cloned().unwrap_or_default()
 }
 
 fn queue(name: &str, region: Option<&str>, account: Option<&str>, rules: &[&str]) -> OurQueue {
@@ -176,4 +177,74 @@ fn without_a_configuration_a_target_is_ours_by_its_name() {
     assert_eq!(reaches("arn:aws:sqs:eu-central-1:444455556666:kmswatch"), false, "a stranger's");
     assert_eq!(reaches("arn:aws:sqs:us-east-1:111122223333:kmswatch"), false);
     assert_eq!(reaches("arn:aws:sns:eu-central-1:111122223333:kmswatch"), false);
+}
+
+#[test]
+fn a_trail_has_one_name_however_it_is_written() {
+    let name = |call: &str, member: &str, text: &str| {
+        said("aws.cloudtrail", call, json!({ member: text }), &Ours::default())["name"].clone()
+    };
+    let arn = "arn:aws:cloudtrail:eu-central-1:111122223333:trail/main";
+    for call in ["StopLogging", "StartLogging", "DeleteTrail", "UpdateTrail"] {
+        assert_eq!((name(call, "name", "main"), name(call, "name", arn)), (json!("main"), json!("main")), "{call}");
+    }
+    assert_eq!(name("PutEventSelectors", "trailName", arn), "main");
+    let organization = "arn:aws:cloudtrail:eu-central-1:444455556666:trail/main";
+    assert_eq!(name("StopLogging", "name", organization), organization, "another account's");
+    assert_eq!(said("aws.cloudtrail", "LookupEvents", json!({ "name": "main" }), &Ours::default()), Value::Null);
+}
+
+#[test]
+fn selectors_say_what_of_kms_is_recorded() {
+    let records =
+        |request: Value| said("aws.cloudtrail", "PutEventSelectors", request, &Ours::default())["records_kms"].clone();
+    for (selectors, expected) in [
+        (json!([{}]), "all"),
+        (
+            json!([{ "readWriteType": "All", "includeManagementEvents": true, "excludeManagementEventSources": ["rdsdata.amazonaws.com"] }]),
+            "all",
+        ),
+        (json!([{ "readWriteType": "WriteOnly" }]), "writes"),
+        (json!([{ "readWriteType": "ReadOnly" }]), "reads"),
+        (json!([{ "readWriteType": "ReadOnly" }, { "readWriteType": "WriteOnly" }]), "all"),
+        (json!([{ "includeManagementEvents": false }]), "none"),
+        (
+            json!([{ "includeManagementEvents": false }, { "readWriteType": "All", "includeManagementEvents": true }]),
+            "all",
+        ),
+        (json!([{ "excludeManagementEventSources": ["kms.amazonaws.com"] }]), "none"),
+        (json!([]), "none"),
+    ] {
+        assert_eq!(records(json!({ "eventSelectors": selectors })), expected, "{selectors}");
+    }
+    let category = |name: &str| json!({ "field": "eventCategory", "equals": [name] });
+    let management = || category("Management");
+    for (selectors, expected) in [
+        (json!([{ "fieldSelectors": [management()] }]), "all"),
+        (
+            json!([{ "fieldSelectors": [category("Data"), { "field": "resources.type", "equals": ["AWS::S3::Object"] }] }]),
+            "none",
+        ),
+        (
+            json!([{ "fieldSelectors": [management(), { "field": "eventSource", "notEquals": ["rdsdata.amazonaws.com", "kms.amazonaws.com"] }] }]),
+            "none",
+        ),
+        (
+            json!([{ "fieldSelectors": [management(), { "field": "eventSource", "notEquals": ["rdsdata.amazonaws.com"] }] }]),
+            "all",
+        ),
+        (
+            json!([{ "fieldSelectors": [management(), { "field": "eventSource", "startsWith": ["kms."], "notEndsWith": [".com"] }] }]),
+            "none",
+        ),
+        (json!([{ "fieldSelectors": [management(), { "field": "readOnly", "equals": ["true"] }] }]), "reads"),
+        (json!([{ "fieldSelectors": [management(), { "field": "readOnly", "equals": ["false"] }] }]), "writes"),
+        (json!([{ "fieldSelectors": [management(), { "field": "eventName", "notEquals": ["DisableKey"] }] }]), "none"),
+        (json!([{ "fieldSelectors": [category("Data")] }, { "fieldSelectors": [management()] }]), "all"),
+        (json!([{ "fieldSelectors": [] }]), "none"),
+        (json!([{ "fieldSelectors": "x" }, 1]), "none"),
+    ] {
+        assert_eq!(records(json!({ "advancedEventSelectors": selectors })), expected, "{selectors}");
+    }
+    assert_eq!(records(json!({ "trailName": "main" })), Value::Null, "nothing is said of it");
 }
