@@ -336,7 +336,7 @@ impl Engine {
                         to.as_str()
                     );
                 }
-                What::Told { sinks, kind, reason } => {
+                What::Told { sinks, kind, reason, .. } => {
                     for sink in sinks {
                         telemetry::notification(sink, kind.as_str(), reason.as_str());
                     }

@@ -71,6 +71,11 @@ impl Situation {
     #[must_use]
     pub fn rebuilt(fingerprint: Fingerprint, mut incident: Incident) -> Self {
         let mut situation = Self::new(fingerprint);
+        for rule in &incident.rules {
+            // Which of them was the worst is still known, or each may have been.
+            let unknown = || Fired { severity: incident.severity, tags: incident.tags.clone() };
+            incident.fired.entry(rule.clone()).or_insert_with(unknown);
+        }
         if incident.state != State::Resolved {
             let standing = Condition { last_danger: Some(incident.last_alert_at), ..Condition::default() };
             let rules = std::mem::take(&mut incident.rules);
@@ -287,6 +292,9 @@ pub struct Incident {
     /// Rule tags, joined.
     #[serde(default)]
     pub tags: BTreeSet<String>,
+    /// What each rule that fired brought: what takes something away from people must hold for the worst of them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub fired: BTreeMap<String, Fired>,
     /// The oldest and the newest alert's event, for cards.
     pub first: EventCard,
     pub latest: EventCard,
@@ -358,6 +366,27 @@ impl Incident {
     pub fn is_incomplete(&self) -> bool {
         !self.marks.is_empty()
     }
+
+    /// An alert of a rule joins.
+    pub fn fire(&mut self, rule: &str, severity: Severity, tags: &[String]) {
+        self.rules.insert(rule.to_owned());
+        self.tags.extend(tags.iter().cloned());
+        self.severity = self.severity.max(severity);
+        let fired = self.fired.entry(rule.to_owned()).or_insert(Fired { severity, tags: BTreeSet::new() });
+        fired.severity = fired.severity.max(severity);
+        fired.tags.extend(tags.iter().cloned());
+    }
+
+    /// Of the rules that fired, those with the most severe alerts, and their tags. Where an older version did not note what
+    /// a rule brought, it may have been the worst.
+    pub fn worst(&self) -> BTreeMap<&str, &BTreeSet<String>> {
+        let unknown = self.rules.iter().map(|rule| (rule.as_str(), (self.severity, &self.tags)));
+        let known = self.fired.iter().map(|(rule, fired)| (rule.as_str(), (fired.severity, &fired.tags)));
+        let mut all: BTreeMap<&str, (Severity, &BTreeSet<String>)> = unknown.chain(known).collect();
+        let worst = all.values().map(|(severity, _)| *severity).max();
+        all.retain(|_, (severity, _)| Some(*severity) == worst);
+        all.into_iter().map(|(rule, (_, tags))| (rule, tags)).collect()
+    }
 }
 
 impl Incident {
@@ -387,6 +416,14 @@ pub struct Voice {
     pub meaning: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub action: Option<String>,
+}
+
+/// What one rule brought to an incident.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fired {
+    /// The most severe of its alerts.
+    pub severity: Severity,
+    pub tags: BTreeSet<String>,
 }
 
 /// Bound on the happenings remembered in one incident.

@@ -9,7 +9,7 @@ use super::decide::value_at;
 use super::hold::Gate;
 use super::incident::{Fingerprint, Incident, State};
 use super::pattern::Node;
-use super::route::{IncidentPattern, incident_document};
+use super::route::{IncidentPattern, Subject, incident_document};
 use super::silence::Holds;
 use crate::base::diagnostic::Problem;
 
@@ -19,7 +19,7 @@ use crate::base::diagnostic::Problem;
 pub struct InhibitSpec {
     /// A pattern over the incident that holds others back, as in a route.
     pub source: Node,
-    /// A pattern over the incidents that are held back. Critical ones never are.
+    /// A pattern over the incidents that are held back; it has to match for each of the most severe rules that fired. Critical ones never are.
     pub target: Node,
     /// Paths whose values have to be the same in both, such as `key.arn`. A value that is absent equals nothing.
     #[serde(default)]
@@ -86,19 +86,27 @@ impl Inhibitor {
     }
 }
 
-/// Whether any rule could hold an incident with this document.
-pub(super) fn is_target(rules: &[Inhibit], document: &Value, incomplete: bool) -> bool {
-    rules.iter().any(|rule| rule.target.holds(document, incomplete) == Holds::Yes)
+/// Whether any rule could hold an incident, or do so partly.
+pub(super) fn is_target(rules: &[Inhibit], subject: &Subject<'_>) -> bool {
+    rules.iter().any(|rule| matches!(subject.is_held_by(&rule.target), Holds::Yes | Holds::Partly))
 }
 
-/// The gate that an inhibitor makes for an incident of another fingerprint with this document.
-pub(super) fn gate(rules: &[Inhibit], inhibitor: &Inhibitor, document: &Value, incomplete: bool) -> Option<Gate> {
-    let holds = |rule: &Inhibit| {
-        rule.equal
-            .iter()
-            .all(|path| value_at(document, path).is_some_and(|mine| value_at(&inhibitor.document, path) == Some(mine)))
-            && rule.target.holds(document, incomplete) == Holds::Yes
-            && rule.source.holds(&inhibitor.document, inhibitor.incomplete) == Holds::Yes
-    };
+/// The gate that an inhibitor makes for an incident of another fingerprint.
+pub(super) fn gate(rules: &[Inhibit], inhibitor: &Inhibitor, subject: &Subject<'_>) -> Option<Gate> {
+    let holds = |rule: &Inhibit| applies(rule, inhibitor, subject) && subject.is_held_by(&rule.target) == Holds::Yes;
     rules.iter().any(holds).then(|| inhibitor.gate())
+}
+
+/// What an inhibitor would hold if its rule's target took the worst that fired too: whose gate, and why it is none.
+pub(super) fn partly(rules: &[Inhibit], inhibitor: &Inhibitor, subject: &Subject<'_>) -> Option<(Gate, String)> {
+    let partly = |rule: &&Inhibit| subject.is_held_by(&rule.target) == Holds::Partly;
+    let rule = rules.iter().filter(partly).find(|rule| applies(rule, inhibitor, subject))?;
+    Some((inhibitor.gate(), subject.beyond(&rule.target)))
+}
+
+/// Whether an inhibitor is one of a rule's sources, with what has to be equal.
+fn applies(rule: &Inhibit, inhibitor: &Inhibitor, subject: &Subject<'_>) -> bool {
+    let (mine, other) = (&subject.document, &inhibitor.document);
+    rule.equal.iter().all(|path| value_at(mine, path).is_some_and(|value| value_at(other, path) == Some(value)))
+        && rule.source.holds(other, inhibitor.incomplete) == Holds::Yes
 }

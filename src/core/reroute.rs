@@ -66,7 +66,12 @@ pub fn reroute(
             at: now,
             fingerprint: notification.incident.fingerprint.clone(),
             incident: notification.incident.id.clone(),
-            what: What::Told { sinks: vec![to.to_owned()], kind: notification.kind, reason: notification.reason },
+            what: What::Told {
+                sinks: vec![to.to_owned()],
+                kind: notification.kind,
+                reason: notification.reason,
+                remarks: vec![],
+            },
         });
     }
     decision.deliveries.push(NewDelivery { sink: to.to_owned(), notification });

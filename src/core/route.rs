@@ -1,12 +1,13 @@
 //! Which sinks hear of an incident, and what the configuration knows of keys that AWS does not.
 
 mod reach;
+mod subject;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use serde_spanned::Spanned;
 
 use super::decide::value_at;
@@ -17,6 +18,7 @@ use super::silence::Holds;
 use crate::base::diagnostic::Problem;
 
 pub use reach::critical_sinks;
+pub use subject::{Subject, incident_document};
 
 /// One `[[routes]]` table. Every route that matches adds its sinks.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
@@ -28,7 +30,7 @@ pub struct RouteSpec {
     /// Names of sinks.
     #[schemars(with = "Vec<String>")]
     pub sinks: Vec<Spanned<String>>,
-    /// Ends the list when this route matches.
+    /// Ends the list when this route matches for each of the most severe rules that fired.
     #[serde(default)]
     pub stop: bool,
 }
@@ -118,9 +120,24 @@ impl Route {
         self.matches.as_ref().map(|matches| &matches.exact)
     }
 
-    /// Whether no route after it is asked once it takes an incident.
+    /// Whether no route after it is asked for the incidents that it is meant for.
     pub fn ends_list(&self) -> bool {
         self.stop
+    }
+
+    /// Whether no route after it is asked for this one: that takes sinks away, so it has to hold for the worst that fired, and
+    /// surely.
+    pub fn ends_list_for(&self, subject: &Subject<'_>) -> Holds {
+        match &self.matches {
+            _ if !self.stop => Holds::No,
+            None => Holds::Yes,
+            Some(pattern) => subject.is_held_by(pattern),
+        }
+    }
+
+    /// Why it does not end the list, where it holds [partly](Holds::Partly).
+    pub fn beyond(&self, subject: &Subject<'_>) -> Option<String> {
+        Some(subject.beyond(self.matches.as_ref()?))
     }
 }
 
@@ -213,38 +230,18 @@ fn relax_branches(value: &Node, path: &mut Vec<String>) -> Option<Node> {
     branches.map(|branches| Node { span: value.span.clone(), kind: NodeKind::Array(branches) })
 }
 
-/// The document that routes, silences and inhibition match.
-pub fn incident_document(incident: &Incident) -> Value {
-    let mut document = json!({
-        "severity": incident.severity.as_str(),
-        "rule": incident.rules,
-        "incident": incident.family,
-        "tags": incident.tags,
-        "state": incident.state.as_str(),
-    });
-    let mut put = |name: &str, value: Option<Value>| {
-        if let (Some(members), Some(value)) = (document.as_object_mut(), value) {
-            members.insert(name.to_owned(), value);
-        }
-    };
-    put("key", incident.key.as_ref().and_then(|key| serde_json::to_value(key).ok()));
-    put("actor", serde_json::to_value(&incident.latest.actor).ok());
-    put("account", incident.latest.account.clone().map(Value::String));
-    put("region", incident.latest.region.clone().map(Value::String));
-    document
-}
-
 /// Finds the sinks for an incident. A forgotten route must not lose a page: critical and high incidents
 /// that no route takes go to `all_sinks`. `incomplete` says that key details could not be looked up.
 pub fn route(routes: &[Route], all_sinks: &[String], incident: &Incident, incomplete: bool) -> Routed {
-    let document = incident_document(incident);
+    let mut subject = Subject::of(incident);
+    subject.incomplete = incomplete;
     let mut told = Routed::default();
     for route in routes {
-        let taken = route.takes(&document, incomplete);
+        let taken = route.takes(&subject.document, incomplete);
         told.unsure |= taken == Taken::Unsure;
         if taken != Taken::No {
             told.sinks.extend(route.sinks.iter().cloned());
-            if route.stop {
+            if route.ends_list_for(&subject) == Holds::Yes {
                 break;
             }
         }

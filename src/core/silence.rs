@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::incident::{Fingerprint, Incident};
 use super::pattern::Node;
-use super::route::{IncidentPattern, incident_document};
+use super::route::{IncidentPattern, Subject};
 use super::rule::Severity;
 use crate::base::diagnostic::Problem;
 
@@ -89,6 +89,8 @@ pub enum Holds {
     No,
     /// It reads key details that could not be looked up: that counts as no.
     Unsure,
+    /// It holds for a rule that fired, but not for each of the worst: that counts as no.
+    Partly,
 }
 
 impl InForce {
@@ -101,14 +103,19 @@ impl InForce {
     /// Asks the pattern alone. Reports about kmswatch itself are held only by a silence that names them by `rule` or
     /// `incident`: one for a severity or an account must not make a deaf daemon silent.
     pub fn holds(&self, incident: &Incident) -> Holds {
-        self.holds_document(&incident_document(incident), incident)
+        self.holds_subject(&Subject::of(incident), incident)
     }
 
-    pub(super) fn holds_document(&self, document: &Value, incident: &Incident) -> Holds {
+    pub(super) fn holds_subject(&self, subject: &Subject<'_>, incident: &Incident) -> Holds {
         if incident.is_own() && !self.pattern.reads(&["rule", "incident"]) {
             return Holds::No;
         }
-        self.pattern.holds(document, incident.is_incomplete())
+        subject.is_held_by(&self.pattern)
+    }
+
+    /// Why it does not hold, where it does so partly.
+    pub(super) fn beyond(&self, subject: &Subject<'_>) -> String {
+        subject.beyond(&self.pattern)
     }
 }
 

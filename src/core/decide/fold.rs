@@ -329,10 +329,10 @@ impl<'a> Desk<'a> {
         let met = incident.watching.iter().filter_map(|watched| {
             let (rule, number) = watched.rsplit_once('#')?;
             let escalation = self.policy.rules.get(rule)?.escalations.get(number.parse::<usize>().ok()?)?;
-            escalation.incident.as_ref()?.matches(&document).then_some(escalation.severity)
+            escalation.incident.as_ref()?.matches(&document).then(|| (rule.to_owned(), escalation.severity))
         });
-        if let Some(severity) = met.max() {
-            incident.severity = incident.severity.max(severity);
+        for (rule, severity) in met.collect::<Vec<_>>() {
+            incident.fire(&rule, severity, &[]);
         }
     }
 
@@ -533,6 +533,7 @@ fn open(candidate: &Candidate, evaluation: &Evaluation, episode: u32) -> Inciden
         actors: BTreeSet::new(),
         key: evaluation.key.clone(),
         tags: BTreeSet::new(),
+        fired: BTreeMap::new(),
         first: evaluation.event.clone(),
         latest: evaluation.event.clone(),
         told: BTreeSet::new(),
@@ -566,9 +567,7 @@ fn merge(incident: &mut Incident, candidate: &Candidate, evaluation: &Evaluation
     if !merged {
         incident.alerts += 1;
     }
-    incident.rules.insert(rule.id.clone());
-    incident.tags.extend(rule.tags.iter().cloned());
-    incident.severity = incident.severity.max(*severity);
+    incident.fire(&rule.id, *severity, &rule.tags);
     incident.watching.extend(watching.iter().cloned());
     incident.opened_at = incident.opened_at.min(at);
     if let Some(principal) = &evaluation.event.actor.principal {

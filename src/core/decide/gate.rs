@@ -13,7 +13,7 @@ use crate::core::hold::{Gate, Held};
 use crate::core::incident::{Fingerprint, Incident, State};
 use crate::core::inhibit::{self, Inhibitor};
 use crate::core::notification::{Kind, Reason};
-use crate::core::route::incident_document;
+use crate::core::route::Subject;
 use crate::core::silence::{Holds, InForce, Silence};
 
 /// What may hold notifications back beside the rules themselves: an input, like the state that is read.
@@ -157,7 +157,7 @@ impl Desk<'_> {
         if look.gate.is_some() || (gates.silences.is_empty() && self.policy.inhibit.is_empty()) {
             return look;
         }
-        let document = incident_document(incident);
+        let subject = Subject::of(incident);
         // Of several the one that lasts longest.
         for in_force in &gates.silences {
             let known = &in_force.silence;
@@ -165,8 +165,14 @@ impl Desk<'_> {
             if !silence.in_force(self.now) {
                 continue;
             }
-            match in_force.holds_document(&document, incident) {
+            match in_force.holds_subject(&subject, incident) {
                 Holds::No => {}
+                Holds::Partly => look.remarks.push(format!(
+                    "silence {} of {} does not hold this back: {}",
+                    silence.id,
+                    silence.by,
+                    in_force.beyond(&subject)
+                )),
                 Holds::Unsure => look.remarks.push(format!(
                     "silence {} of {} reads key details that are unknown, so it does not hold this back",
                     silence.id, silence.by
@@ -185,7 +191,11 @@ impl Desk<'_> {
             }
         }
         if look.gate.is_none() {
-            look.gate = self.inhibited(incident, &document).map(|gate| (gate, None));
+            match self.inhibited(incident, &subject) {
+                Some((gate, None)) => look.gate = Some((gate, None)),
+                Some((gate, Some(why))) => look.remarks.push(format!("{gate} does not hold this back: {why}")),
+                None => {}
+            }
         }
         look
     }
@@ -199,25 +209,25 @@ impl Desk<'_> {
         found
     }
 
-    /// Critical incidents, and what kmswatch says of itself, nobody holds but a person.
-    fn inhibited(&self, incident: &Incident, document: &serde_json::Value) -> Option<Gate> {
+    /// What holds it, or would if it took the worst that fired, and why it does not. Critical incidents, and what kmswatch says
+    /// of itself, nobody holds but a person.
+    fn inhibited(&self, incident: &Incident, subject: &Subject<'_>) -> Option<(Gate, Option<String>)> {
         let rules = &self.policy.inhibit;
-        let incomplete = incident.is_incomplete();
         let exempt = incident.severity == crate::core::rule::Severity::Critical || incident.is_own();
-        if exempt || !inhibit::is_target(rules, document, incomplete) {
+        if exempt || !inhibit::is_target(rules, subject) {
             return None;
         }
-        let gate = |inhibitor: &Inhibitor| inhibit::gate(rules, inhibitor, document, incomplete);
         // What this very decision changed counts as it is now.
         let fresh = self.working.iter().filter(|(print, _)| **print != incident.fingerprint);
         let mut fresh: Vec<&Incident> = fresh.filter_map(|(_, situation)| situation.incident.as_ref()).collect();
         fresh.sort_by(|a, b| a.id.cmp(&b.id));
-        let known = &self.snapshot.gates.inhibitors;
-        let mut known =
-            known.iter().filter(|(print, _)| **print != incident.fingerprint && !self.working.contains_key(*print));
-        known
-            .find_map(|(_, inhibitor)| gate(inhibitor))
-            .or_else(|| fresh.into_iter().find_map(|other| gate(&Inhibitor::of(rules, other)?)))
+        let fresh: Vec<Inhibitor> = fresh.into_iter().filter_map(|other| Inhibitor::of(rules, other)).collect();
+        let known = self.snapshot.gates.inhibitors.iter();
+        let known = known.filter(|(print, _)| **print != incident.fingerprint && !self.working.contains_key(*print));
+        let all: Vec<&Inhibitor> = known.map(|(_, inhibitor)| &**inhibitor).chain(&fresh).collect();
+        let holds = all.iter().find_map(|inhibitor| inhibit::gate(rules, inhibitor, subject));
+        let partly = || all.iter().find_map(|inhibitor| inhibit::partly(rules, inhibitor, subject));
+        holds.map(|gate| (gate, None)).or_else(|| partly().map(|(gate, why)| (gate, Some(why))))
     }
 
     fn hold(&mut self, incident: &mut Incident, gate: Gate, until: Option<Timestamp>, kind: Kind, reason: Reason) {

@@ -227,6 +227,9 @@ pub enum What {
         sinks: Vec<String>,
         kind: Kind,
         reason: Reason,
+        /// What a reader must know of how it came, such as a silence that does not hold it.
+        #[serde(skip_serializing_if = "Vec::is_empty", default)]
+        remarks: Vec<String>,
     },
     NotTold {
         reason: NotTold,

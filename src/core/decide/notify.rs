@@ -78,11 +78,11 @@ pub(super) fn tell(
     incident.transitions += 1;
     incident.last_notified_at = Some(now);
     let event = telling.event.unwrap_or_else(|| incident.latest.clone());
-    let notification = compose(incident, telling.kind, telling.reason, event, remarks, now);
+    let notification = compose(incident, telling.kind, telling.reason, event, remarks.clone(), now);
     let sinks: Vec<String> = incident.told.iter().cloned().collect();
     let deliveries =
         sinks.iter().map(|sink| NewDelivery { sink: sink.clone(), notification: notification.clone() }).collect();
-    Ok((deliveries, What::Told { sinks, kind: telling.kind, reason: telling.reason }))
+    Ok((deliveries, What::Told { sinks, kind: telling.kind, reason: telling.reason, remarks }))
 }
 
 /// Writes the notification for an incident as it stands.

@@ -9,8 +9,9 @@ use super::{Wanted, words};
 use crate::core::decide::{Decision, Evaluation, Policy};
 use crate::core::incident::{Fingerprint, Incident, Situation, State};
 use crate::core::pattern::verdict::Field;
-use crate::core::route::{self, Taken};
+use crate::core::route::{Subject, Taken};
 use crate::core::rule::{Rule, Severity};
+use crate::core::silence::Holds;
 use crate::core::world::World;
 
 /// One incident that an event touches.
@@ -158,7 +159,8 @@ fn markers(decision: &Decision, evaluation: &Evaluation, wanted: Option<&str>) -
 }
 
 fn routes(policy: &Policy, incident: &Incident) -> Vec<RouteStory> {
-    let document = route::incident_document(incident);
+    let subject = Subject::of(incident);
+    let document = &subject.document;
     let mut stories = Vec::new();
     let mut stopped = None;
     for (at, route) in policy.routes.iter().enumerate() {
@@ -169,19 +171,29 @@ fn routes(policy: &Policy, incident: &Incident) -> Vec<RouteStory> {
             stories.push(RouteStory { number, sinks, taken: false, why, fields: Vec::new() });
             continue;
         }
-        let taken = route.takes(&document, incident.is_incomplete());
-        let nearest = route.pattern().and_then(|pattern| pattern.nearest(&document));
-        let why = match (taken, &nearest) {
+        let taken = route.takes(document, subject.incomplete);
+        let nearest = route.pattern().and_then(|pattern| pattern.nearest(document));
+        let ends = route.ends_list_for(&subject);
+        let mut why: Vec<String> = Vec::new();
+        match (taken, &nearest) {
             (Taken::Unsure, _) => {
-                Some("it reads key details that could not be looked up, so it is taken to be safe".to_owned())
+                why.push("it reads key details that could not be looked up, so it is taken to be safe".to_owned());
             }
-            (_, None) => Some("it takes every incident".to_owned()),
-            _ => None,
-        };
-        let taken = taken != Taken::No;
-        if taken && route.ends_list() {
-            stopped = Some(number);
+            (_, None) => why.push("it takes every incident".to_owned()),
+            _ => {}
         }
+        let taken = taken != Taken::No;
+        match ends {
+            Holds::Yes if taken => stopped = Some(number),
+            Holds::Unsure if taken => {
+                why.push("what it reads of the key could not be looked up, so it does not end the list".to_owned());
+            }
+            Holds::Partly if taken => {
+                why.extend(route.beyond(&subject).map(|why| format!("it does not end the list, since {why}")));
+            }
+            _ => {}
+        }
+        let why = (!why.is_empty()).then(|| why.join("; "));
         let fields = nearest.map(|nearest| nearest.fields).unwrap_or_default();
         stories.push(RouteStory { number, sinks, taken, why, fields });
     }

@@ -103,3 +103,78 @@ fn a_rule_asked_for_is_shown_however_far_it_is() {
     assert_eq!(explanation.rules.iter().map(|story| story.rule.as_str()).collect::<Vec<_>>(), ["kms.key-rotated"]);
     assert_eq!(explanation.far, 0);
 }
+
+#[test]
+fn a_route_for_a_small_rule_says_why_it_does_not_end_the_list() {
+    #[derive(serde::Deserialize)]
+    struct Routes {
+        routes: Vec<crate::core::route::RouteSpec>,
+    }
+    let rule = |id: &str, severity: &str| {
+        format!(
+            "[[rule]]\nid = '{id}'\ntitle = 'T'\nseverity = '{severity}'\nincident = 'f'\nresolve_after = '1h'\nmatch = {{ detail.eventName = ['DisableKey'] }}\n"
+        )
+    };
+    let mut policy = policy(own(&(rule("small", "low") + &rule("great", "critical"))));
+    let routes: Routes = toml::from_str(
+        "[[routes]]\nmatch = { rule = ['small'] }\nsinks = ['quiet']\nstop = true\n[[routes]]\nmatch = { key.labels.env = ['dev'] }\nsinks = ['dev']\nstop = true\n[[routes]]\nsinks = ['pager']\nstop = true\n[[routes]]\nsinks = ['never']",
+    )
+    .unwrap();
+    policy.routes = routes.routes.iter().map(|route| route.compile().unwrap()).collect();
+    let wanted = Wanted { sinks_known: true, ..Wanted::default() };
+    let told = told(&policy, event("DisableKey"), vec!["no answer".into()], wanted);
+    let [incident] = told.incidents.as_slice() else { panic!("{:?}", told.incidents) };
+    let said: Vec<_> =
+        incident.routes.iter().map(|route| (route.taken, route.why.clone().unwrap_or_default())).collect();
+    assert_eq!(
+        said,
+        [
+            (true, "it does not end the list, since great fired too, and none that fired is more severe".to_owned()),
+            (
+                true,
+                "it reads key details that could not be looked up, so it is taken to be safe; what it reads of the key could not be looked up, so it does not end the list".to_owned()
+            ),
+            (true, "it takes every incident".to_owned()),
+            (false, "route 3 ends the list".to_owned()),
+        ]
+    );
+    assert!(
+        incident.lines.iter().any(|line| line.contains("a page goes to dev, pager, quiet")),
+        "{:?}",
+        incident.lines
+    );
+}
+
+#[test]
+fn an_inhibition_that_does_not_hold_says_why() {
+    #[derive(serde::Deserialize)]
+    struct Tables {
+        inhibit: Vec<crate::core::inhibit::InhibitSpec>,
+    }
+    let rule = |id: &str, severity: &str, event: &str, family: &str| {
+        format!(
+            "[[rule]]\nid = '{id}'\ntitle = 'T'\nseverity = '{severity}'\nincident = '{family}'\nresolve_after = '1h'\nmatch = {{ detail.eventName = ['{event}'] }}\n"
+        )
+    };
+    let rules = rule("small", "low", "DisableKey", "f")
+        + &rule("great", "high", "DisableKey", "f")
+        + &rule("cause", "low", "CreateAlias", "c");
+    let mut policy = policy(own(&rules));
+    let tables: Tables =
+        toml::from_str("[[inhibit]]\nsource = { rule = ['cause'] }\ntarget = { rule = ['small'] }").unwrap();
+    policy.inhibit = tables.inhibit.iter().map(|spec| spec.compile().unwrap()).collect();
+    policy.routes = vec![];
+    policy.sinks = vec!["pager".to_owned()];
+    let mut world = World::default();
+    let mut last = None;
+    for name in ["CreateAlias", "DisableKey"] {
+        let mut event = event(name);
+        event.id = crate::core::event::EventId(name.to_owned());
+        let now = event.time;
+        let prepared = Prepared { event, marks: vec![], looked_up: None };
+        last = Some(explain(&policy, &mut world, &prepared, Wanted { sinks_known: true, ..Wanted::default() }, now));
+    }
+    let lines = last.unwrap().incidents.remove(0).lines;
+    let told = lines.iter().find(|line| line.contains("a page goes to pager")).expect("it is told");
+    assert!(told.contains("does not hold this back: great fired too"), "{lines:?}");
+}

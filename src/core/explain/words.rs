@@ -20,9 +20,10 @@ pub fn entry(what: &What, sinks_known: bool) -> String {
             };
             format!("the incident {state}{hand}: {}", reason_of_change(*reason))
         }
-        What::Told { sinks, kind, reason } => {
+        What::Told { sinks, kind, reason, remarks } => {
             let whom = if sinks_known { sinks.join(", ") } else { "whoever your routes name".to_owned() };
-            format!("{} to {whom}: {}", kind_in_words(*kind), reason_of_telling(*reason))
+            let told = format!("{} to {whom}: {}", kind_in_words(*kind), reason_of_telling(*reason));
+            std::iter::once(told).chain(remarks.iter().map(|remark| clean(remark, 300))).collect::<Vec<_>>().join(" — ")
         }
         What::NotTold { reason, held: None | Some(Gate::Shadow { .. }) } => {
             format!("nobody is told: {}", not_told(*reason))

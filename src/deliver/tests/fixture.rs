@@ -137,6 +137,7 @@ pub(super) fn incident(n: u32, told: &[&str]) -> Incident {
         held: None,
         shadow: false,
         began_in_shadow: false,
+        fired: BTreeMap::new(),
         rose_at: None,
         harm: None,
         in_use: None,

@@ -85,6 +85,7 @@ pub(in crate::store) fn situation(n: u32, state: State) -> Situation {
         held: None,
         shadow: false,
         began_in_shadow: false,
+        fired: BTreeMap::new(),
         rose_at: None,
         harm: None,
         in_use: None,

@@ -2,12 +2,13 @@
 
 mod inhibition;
 mod shadow;
+mod worst;
 
 use std::collections::BTreeMap;
 
 use super::*;
 use crate::core::hold::Gate;
-use crate::core::silence::{Ended, InForce, Silence};
+use crate::core::silence::{Ended, Holds, InForce, Silence};
 
 const HIGH: &str = "id = 'a'\ntitle = 'A'\nseverity = 'high'\nincident = 'f'\nmatch = { detail.eventName = ['A'] }\nresolve = { detail.eventName = ['Ok'] }";
 const WORSE: &str = "id = 'b'\ntitle = 'B'\nseverity = 'critical'\nincident = 'f'\nmatch = { detail.eventName = ['B'] }\nresolve = { detail.eventName = ['Ok'] }";
