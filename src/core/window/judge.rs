@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Bounds, Mark, Part, WindowState};
+use crate::core::event::EventId;
 use crate::core::rule::window::Window;
 
 /// For each mark, in their order, whether it is an alert at `now`; of those that were told already it need not say so.
@@ -85,31 +86,73 @@ fn leave<'m>(values: &mut HashMap<&'m str, usize>, value: &'m str) {
     }
 }
 
-/// Every match before which the steps came in their order, the first of them not longer ago than `within`. Events of the
-/// same second count as coming in the order asked for.
+/// Every match before which the steps came in their order, the first of them not longer ago than `within`, each by an event
+/// of its own. Events of the same second count as coming in the order asked for.
 fn sequence(marks: &[Mark], steps: usize, within: SignedDuration) -> Vec<bool> {
-    marks
-        .iter()
-        .map(|mark| {
-            if mark.part != Part::Match || mark.told {
-                return false;
+    let instants = instants(marks);
+    let preceded = |mark: &Mark| {
+        // From the last step to the first, each as late as it can be: that leaves the most room for those before it.
+        let mut left = steps;
+        let before = instants.iter().rev().skip_while(|instant| instant.at > mark.at);
+        for instant in before.take_while(|instant| mark.at.duration_since(instant.at) <= within) {
+            let mut taken = vec![None; instant.events.len()];
+            while left > 0 && instant.place(left - 1, &mark.id, &mut taken, &mut vec![false; instant.events.len()]) {
+                left -= 1;
             }
-            // From the last step to the first, the latest event that fits leaves the most room for those before it.
-            let mut used = vec![&mark.id];
-            let mut before = mark.at;
-            for step in (0..steps).rev() {
-                let fits = |one: &&Mark| {
-                    one.part == Part::Step(u8::try_from(step).unwrap_or(u8::MAX))
-                        && one.at <= before
-                        && !used.contains(&&one.id)
-                };
-                let Some(found) = marks.iter().rev().find(fits) else { return false };
-                used.push(&found.id);
-                before = found.at;
+        }
+        left == 0
+    };
+    marks.iter().map(|mark| mark.part == Part::Match && !mark.told && preceded(mark)).collect()
+}
+
+/// What happened at one time.
+struct Instant<'m> {
+    at: Timestamp,
+    /// Each event with the steps that it may be, as bits.
+    events: Vec<(&'m EventId, u32)>,
+}
+
+/// The events that may be steps, oldest first.
+fn instants(marks: &[Mark]) -> Vec<Instant<'_>> {
+    let mut instants: Vec<Instant<'_>> = Vec::new();
+    for mark in marks {
+        let Part::Step(step) = mark.part else { continue };
+        let bit = 1_u32.checked_shl(u32::from(step)).unwrap_or(0);
+        let instant = match instants.last_mut() {
+            Some(last) if last.at == mark.at => last,
+            _ => {
+                instants.push(Instant { at: mark.at, events: Vec::new() });
+                let Some(new) = instants.last_mut() else { continue };
+                new
             }
-            mark.at.duration_since(before) <= within
-        })
-        .collect()
+        };
+        match instant.events.last_mut() {
+            Some((id, may)) if **id == mark.id => *may |= bit,
+            _ => instant.events.push((&mark.id, bit)),
+        }
+    }
+    instants
+}
+
+impl Instant<'_> {
+    /// Finds an event for a step, and other events for the steps that have to make room for it: several events of one
+    /// second may each be several of the steps. `taken` has the step that each event is.
+    fn place(&self, step: usize, but: &EventId, taken: &mut [Option<usize>], tried: &mut [bool]) -> bool {
+        let fits = |(_, (id, may)): &(usize, &(&EventId, u32))| may >> step & 1 == 1 && *id != but;
+        for (at, _) in self.events.iter().enumerate().filter(fits) {
+            if tried.get_mut(at).is_none_or(|tried| std::mem::replace(tried, true)) {
+                continue;
+            }
+            let other = taken.get(at).copied().flatten();
+            if other.is_none_or(|other| self.place(other, but, taken, tried))
+                && let Some(place) = taken.get_mut(at)
+            {
+                *place = Some(step);
+                return true;
+            }
+        }
+        false
+    }
 }
 
 /// Whether what is expected came in time.

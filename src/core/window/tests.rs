@@ -118,6 +118,43 @@ fn a_sequence_wants_its_order_and_its_time() {
 }
 
 #[test]
+fn events_of_one_second_take_whatever_steps_there_are_for_them() {
+    let window = |steps| Window::Sequence {
+        after: (0..steps).map(|_| never()).collect(),
+        within: SignedDuration::from_secs(100),
+    };
+    let named = |id: &str, part, seconds| Mark { id: EventId(id.to_owned()), ..mark(part, seconds, "") };
+    let marks = |list: &[(&str, u8, i64)]| {
+        let steps = list.iter().map(|(id, step, seconds)| named(id, Part::Step(*step), *seconds));
+        steps.chain([mark(Part::Match, 20, "")]).collect::<Vec<_>>()
+    };
+    // Only "b" is the first step, and it is the second too.
+    for seconds in [5, 20] {
+        let tie = [("a", 1, seconds), ("b", 0, seconds), ("b", 1, seconds)];
+        assert_eq!(alerts(&window(2), marks(&tie), at(99)), [20], "{seconds}");
+    }
+    assert_eq!(
+        alerts(&window(2), marks(&[("b", 0, 5), ("b", 1, 5)]), at(99)),
+        Vec::<i64>::new(),
+        "one event, two steps"
+    );
+    assert_eq!(
+        alerts(&window(2), marks(&[("b", 0, 6), ("b", 1, 6), ("a", 1, 5)]), at(99)),
+        Vec::<i64>::new(),
+        "out of order"
+    );
+    // Each of the three has to move on for the next.
+    let chain = [("a", 2, 5), ("b", 2, 5), ("b", 1, 5), ("c", 1, 5), ("c", 0, 5), ("d", 2, 9)];
+    assert_eq!(alerts(&window(3), marks(&chain), at(99)), [20]);
+    assert_eq!(alerts(&window(3), marks(&chain[1..5]), at(99)), Vec::<i64>::new(), "two events, three steps");
+    // Many of one second, and the step that is missing: it is known at once.
+    let many: Vec<String> = (0..50).map(|n| format!("e{n}")).collect();
+    let flood: Vec<(&str, u8, i64)> =
+        many.iter().flat_map(|id| (1..8).map(move |step| (id.as_str(), step, 5))).collect();
+    assert_eq!(alerts(&window(8), marks(&flood), at(99)), Vec::<i64>::new());
+}
+
+#[test]
 fn one_event_does_not_play_two_parts() {
     let window = Window::Sequence { after: vec![never()], within: SignedDuration::from_secs(100) };
     let mut both = [mark(Part::Step(0), 5, "x"), mark(Part::Match, 5, "x")];
