@@ -7,12 +7,16 @@ use std::sync::Arc;
 
 use annotate_snippets::{AnnotationKind, Group, Level as Shown, Origin, Renderer, Snippet};
 
+use super::literal;
+
 /// A finding inside one file, before it is known which file that is: what a part's own `check` reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     pub level: Level,
     /// Byte range in the file; `0..0` where there is none (a value from the environment).
     pub span: Range<usize>,
+    /// Where that is a text, the part of it that is meant, as a byte range of the text as read.
+    pub inside: Option<Range<usize>>,
     /// What is wrong, starting in lower case, without a full stop.
     pub message: String,
     /// What to do about it.
@@ -21,21 +25,27 @@ pub struct Problem {
 
 impl Problem {
     pub fn error(span: Range<usize>, message: impl Into<String>) -> Self {
-        Self { level: Level::Error, span, message: message.into(), hint: None }
+        Self { level: Level::Error, span, inside: None, message: message.into(), hint: None }
     }
 
     pub fn warning(span: Range<usize>, message: impl Into<String>) -> Self {
-        Self { level: Level::Warning, span, message: message.into(), hint: None }
+        Self { level: Level::Warning, span, inside: None, message: message.into(), hint: None }
     }
 
     pub fn note(span: Range<usize>, message: impl Into<String>) -> Self {
-        Self { level: Level::Note, span, message: message.into(), hint: None }
+        Self { level: Level::Note, span, inside: None, message: message.into(), hint: None }
     }
 
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// What was found inside of a text, with a place in that text, is in the file that has the text at `span`.
+    #[must_use]
+    pub fn within(self, span: Range<usize>) -> Self {
+        Self { inside: Some(self.span), span, ..self }
     }
 
     /// Whether it points at something; `0..0` does not.
@@ -82,7 +92,10 @@ pub struct Position {
 impl Diagnostic {
     /// A finding in a file whose text is at hand. The text is shown to people: mask secrets in it first
     /// (byte for byte, so that places stay right).
-    pub fn new(file: impl Into<PathBuf>, text: Arc<str>, problem: Problem) -> Self {
+    pub fn new(file: impl Into<PathBuf>, text: Arc<str>, mut problem: Problem) -> Self {
+        if let Some(inside) = problem.inside.take() {
+            problem.span = literal::inside(&text, &problem.span, &inside);
+        }
         Self { file: file.into(), problem, text: Some(text) }
     }
 

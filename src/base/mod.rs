@@ -4,6 +4,7 @@ pub mod aws;
 pub mod clock;
 pub mod diagnostic;
 pub mod health;
+mod literal;
 pub mod moment;
 pub mod period;
 pub mod plain;

@@ -152,7 +152,7 @@ impl IncidentPattern {
     /// Everything wrong with it.
     pub fn compile(node: &Node) -> Result<Self, Vec<Problem>> {
         let exact = compile(node)?;
-        let node = node.opened().map_err(|error| vec![Problem::error(node.span.clone(), error.to_string())])?;
+        let node = node.opened().map_err(|fault| vec![Problem::error(node.span.clone(), fault.message)])?;
         let relaxed_node = relax(&node, &mut Vec::new());
         let reads_details = relaxed_node.as_ref() != Some(&*node);
         let relaxed = relaxed_node.as_ref().map(compile).transpose()?;

@@ -57,7 +57,12 @@ impl Errors {
         message: impl Into<String>,
         hint: impl Into<String>,
     ) -> Option<T> {
-        self.found.push(PatternError { span: span.clone(), message: message.into(), hint: Some(hint.into()) });
+        self.found.push(PatternError {
+            span: span.clone(),
+            inside: None,
+            message: message.into(),
+            hint: Some(hint.into()),
+        });
         None
     }
 
@@ -83,24 +88,34 @@ pub(super) fn quoted(text: &str) -> String {
 }
 
 pub(super) fn compile(node: &Node) -> Result<Pattern, Vec<PatternError>> {
+    let NodeKind::String(_) = &node.kind else { return compile_tree(node) };
+    let inside = |error: PatternError| PatternError { inside: Some(error.span), span: node.span.clone(), ..error };
+    match node.opened() {
+        Ok(opened) => compile_tree(&opened).map_err(|errors| errors.into_iter().map(inside).collect()),
+        Err(fault) => {
+            let mut errors = Errors::default();
+            let message = format!("the pattern is a text that is no JSON: {}", fault.message);
+            let end = fault.at + 1;
+            errors.push::<()>(&(fault.at..end), message, "paste the whole object between ''' and '''");
+            Err(errors.found.into_iter().map(inside).collect())
+        }
+    }
+}
+
+fn compile_tree(node: &Node) -> Result<Pattern, Vec<PatternError>> {
     let mut compiler = Compiler::default();
     let mut branches = vec![vec![]];
-    let opened = node.opened();
-    match opened.as_ref().map(|node| &node.kind) {
-        Ok(NodeKind::Table(members)) => compiler.table(node, members, &mut branches, false),
-        Err(error) => {
-            let message = format!("the pattern is a text that is no JSON: {error}");
-            compiler.fail(&node.span, message, "paste the whole object between ''' and '''");
-        }
-        Ok(_) => compiler.fail(&node.span, "a pattern is a table", "write { source = [\"aws.kms\"] }"),
+    match &node.kind {
+        NodeKind::Table(members) => compiler.table(node, members, &mut branches, false),
+        _ => compiler.fail(&node.span, "a pattern is a table", "write { source = [\"aws.kms\"] }"),
     }
     if compiler.errors.values > VALUES_MAX {
-        let message = format!("the pattern holds {} values", compiler.errors.values);
-        compiler.fail(&node.span, message, format!("use at most {VALUES_MAX}: prefix or wildcard may say it shorter"));
+        let message = format!("the pattern holds more than {VALUES_MAX} values");
+        compiler.fail(&node.span, message, "make it shorter: prefix or wildcard may say the same");
     }
-    if let Some(fields) = branches.iter().map(Vec::len).max().filter(|fields| *fields > FIELDS_MAX) {
-        let message = format!("the pattern reads {fields} fields at once");
-        compiler.fail(&node.span, message, format!("use at most {FIELDS_MAX}"));
+    if compiler.too_many_fields {
+        let message = format!("the pattern reads more than {FIELDS_MAX} fields at once");
+        compiler.fail(&node.span, message, "make several rules of it");
     }
     let mut found = compiler.errors.found;
     if !found.is_empty() {
@@ -124,11 +139,17 @@ struct Compiler {
     steps: Vec<Box<str>>,
     tables: usize,
     too_many_branches: bool,
+    too_many_fields: bool,
 }
 
 impl Compiler {
     fn fail(&mut self, span: &Range<usize>, message: impl Into<String>, hint: impl Into<String>) {
         self.errors.push::<()>(span, message, hint);
+    }
+
+    /// A bound is passed: the rest is not worth expanding, which could take long.
+    fn is_beyond(&self) -> bool {
+        self.too_many_branches || self.too_many_fields || self.errors.values > VALUES_MAX
     }
 
     /// Adds a table's fields to each of `branches`, splitting them where there is a `$or`.
@@ -141,6 +162,9 @@ impl Compiler {
         }
         self.tables += 1;
         for (name, value) in members {
+            if self.is_beyond() {
+                break;
+            }
             if name.text == OR {
                 self.or(value, branches);
             } else {
@@ -205,7 +229,8 @@ impl Compiler {
         }
         let mut absent = false;
         let mut tests = vec![];
-        for item in items {
+        // Of more values than there may be, those beyond are only counted.
+        for item in items.iter().take(VALUES_MAX) {
             match op::parse_item(item, &mut self.errors) {
                 Some(Allowed::Value(test)) => tests.push(test),
                 Some(Allowed::Absent) => absent = true,
@@ -214,6 +239,7 @@ impl Compiler {
         }
         for fields in branches {
             fields.push(self.clauses.len());
+            self.too_many_fields |= fields.len() > FIELDS_MAX;
         }
         self.clauses.push(Clause {
             path,
@@ -238,6 +264,9 @@ impl Compiler {
         }
         let mut all = vec![];
         for item in items {
+            if self.is_beyond() {
+                break;
+            }
             let NodeKind::Table(members) = &item.kind else {
                 self.fail(&item.span, "a branch of `$or` is a table of fields", "write { field = [\"value\"] }");
                 continue;

@@ -10,6 +10,7 @@
 //! that names a path which is also named beside that `$or`, and a top-level name with a dot in it.
 
 mod compile;
+mod json;
 pub mod marks;
 mod matcher;
 pub mod node;
@@ -136,6 +137,8 @@ impl Pattern {
 pub struct PatternError {
     /// Byte range of the very value that is wrong; `0..0` where the pattern came from no file.
     pub span: Range<usize>,
+    /// Where that is a text that holds the pattern, the range of the value in it.
+    pub inside: Option<Range<usize>>,
     /// Starting in lower case, without a full stop.
     pub message: String,
     /// What to do about it.
@@ -153,7 +156,7 @@ impl std::error::Error for PatternError {}
 
 impl From<PatternError> for Problem {
     fn from(error: PatternError) -> Self {
-        let problem = Self::error(error.span, error.message);
+        let problem = Self { inside: error.inside, ..Self::error(error.span, error.message) };
         match error.hint {
             Some(hint) => problem.hint(hint),
             None => problem,

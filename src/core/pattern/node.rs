@@ -7,6 +7,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_spanned::Spanned;
 
+use super::json::{self, Fault};
+
 /// One value of a TOML (or JSON) pattern with the byte range it has in its file; `0..0` where there is no file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
@@ -20,7 +22,8 @@ pub enum NodeKind {
     Table(Vec<(Name, Node)>),
     Array(Vec<Node>),
     String(String),
-    Integer(i64),
+    /// As large as JSON has them: from the least signed to the greatest unsigned of 64 bits.
+    Integer(i128),
     Float(f64),
     Boolean(bool),
     /// JSON's null; TOML has none and spells it `{ is-null = true }`.
@@ -44,36 +47,24 @@ impl Node {
             }
             NodeKind::Array(items) => Value::Array(items.iter().map(Self::to_json).collect()),
             NodeKind::String(s) => Value::String(s.clone()),
-            NodeKind::Integer(i) => Value::from(*i),
+            NodeKind::Integer(i) => {
+                i64::try_from(*i).map(Value::from).or_else(|_| u64::try_from(*i).map(Value::from)).unwrap_or_default()
+            }
             NodeKind::Float(f) => Value::from(*f),
             NodeKind::Boolean(b) => Value::Bool(*b),
             NodeKind::Null => Value::Null,
         }
     }
 
-    /// The pattern itself: where a pattern stands as a text, that text is read as JSON, as pasted from `EventBridge`. All
-    /// of its parts have the place of the text.
+    /// The pattern itself: where a pattern stands as a text, that text is read as JSON, as pasted from `EventBridge`. The
+    /// places of its parts are then those in the text: see [`Problem::within`](crate::base::diagnostic::Problem::within).
     ///
     /// # Errors
     /// The text is no JSON.
-    pub fn opened(&self) -> Result<Cow<'_, Self>, serde_json::Error> {
-        let NodeKind::String(text) = &self.kind else { return Ok(Cow::Borrowed(self)) };
-        let mut node = Self::from_json(&serde_json::from_str(text)?);
-        node.place(&self.span);
-        Ok(Cow::Owned(node))
-    }
-
-    fn place(&mut self, span: &Range<usize>) {
-        self.span = span.clone();
-        match &mut self.kind {
-            NodeKind::Table(members) => {
-                for (name, node) in members {
-                    name.span = span.clone();
-                    node.place(span);
-                }
-            }
-            NodeKind::Array(items) => items.iter_mut().for_each(|item| item.place(span)),
-            _ => {}
+    pub fn opened(&self) -> Result<Cow<'_, Self>, Fault> {
+        match &self.kind {
+            NodeKind::String(text) => json::read(text).map(Cow::Owned),
+            _ => Ok(Cow::Borrowed(self)),
         }
     }
 
@@ -84,7 +75,8 @@ impl Node {
             Value::Null => NodeKind::Null,
             Value::Bool(b) => NodeKind::Boolean(*b),
             Value::Number(n) => {
-                n.as_i64().map_or_else(|| NodeKind::Float(n.as_f64().unwrap_or(f64::NAN)), NodeKind::Integer)
+                let whole = n.as_i64().map(i128::from).or_else(|| n.as_u64().map(i128::from));
+                whole.map_or_else(|| NodeKind::Float(n.as_f64().unwrap_or(f64::NAN)), NodeKind::Integer)
             }
             Value::String(s) => NodeKind::String(s.clone()),
             Value::Array(items) => NodeKind::Array(items.iter().map(Self::from_json).collect()),
@@ -110,7 +102,7 @@ impl<'de> Deserialize<'de> for Name {
     }
 }
 
-struct Kind(NodeKind);
+pub(super) struct Kind(pub(super) NodeKind);
 
 impl<'de> Deserialize<'de> for Kind {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -132,11 +124,11 @@ impl<'de> Visitor<'de> for KindVisitor {
     }
 
     fn visit_i64<E>(self, v: i64) -> Result<Kind, E> {
-        Ok(Kind(NodeKind::Integer(v)))
+        Ok(Kind(NodeKind::Integer(v.into())))
     }
 
-    fn visit_u64<E: serde::de::Error>(self, v: u64) -> Result<Kind, E> {
-        i64::try_from(v).map(|v| Kind(NodeKind::Integer(v))).map_err(|_| E::custom("number is too large"))
+    fn visit_u64<E>(self, v: u64) -> Result<Kind, E> {
+        Ok(Kind(NodeKind::Integer(v.into())))
     }
 
     fn visit_f64<E>(self, v: f64) -> Result<Kind, E> {

@@ -45,6 +45,83 @@ fn a_pattern_pasted_as_json_is_read() {
 }
 
 #[test]
+fn a_mistake_in_pasted_json_has_its_place_in_it() {
+    let found = |text: &str| {
+        let node = Node { span: 3..9, kind: NodeKind::String(text.to_owned()) };
+        let errors = Pattern::compile(&node).unwrap_err();
+        assert!(errors.iter().all(|error| error.span == (3..9)), "{errors:?}");
+        let place = |error: &PatternError| text[error.inside.clone().unwrap()].to_owned();
+        errors.iter().map(|error| format!("{} is wrong: {}", place(error), error.message)).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        found(
+            "{\n  \"\\u0061\" : [{ \"prefx\": \"ö\" }],\n \"b\": \"x\",\n \"c\": { \"d\": [] },\n \"e\": [1, { \"cidr\": \"x\" }], \"f.g\": [1] }"
+        ),
+        [
+            "\"prefx\" is wrong: `prefx` is not an operator",
+            "\"x\" is wrong: `b` takes a list of allowed values",
+            "[] is wrong: an empty list matches nothing",
+            "\"x\" is wrong: `x` is no network",
+            "\"f.g\" is wrong: `f.g` is taken as one name",
+        ]
+    );
+    let broken = found("{\n \"a\": [1 2] }");
+    assert!(broken[0].starts_with("2 is wrong: the pattern is a text that is no JSON: expected `,`"), "{broken:?}");
+    assert!(!broken[0].contains("line"), "{broken:?}");
+    let deep = found(&format!("{{ \"a\": {}1{} }}", "[".repeat(300), "]".repeat(300)));
+    assert!(deep[0].contains("recursion limit exceeded"), "{deep:?}");
+    assert!(found(" ")[0].contains("no JSON"));
+    // Of two members with one name the last counts.
+    let twice = Node { span: 0..0, kind: NodeKind::String("{ \"a\": [1], \"b\": [1], \"a\": [2] }".to_owned()) };
+    let twice = Pattern::compile(&twice).unwrap();
+    assert!(twice.matches(&json!({ "a": 2, "b": 1 })) && !twice.matches(&json!({ "a": 1, "b": 1 })));
+}
+
+#[test]
+fn whole_numbers_of_any_size_that_json_has_are_compared() {
+    for number in [json!(9_223_372_036_854_775_808_u64), json!(u64::MAX), json!(i64::MIN), json!(7)] {
+        for text in
+            [format!("{{ \"a\": [{number}] }}"), format!("{{ \"a\": [{{ \"anything-but\": [1] }}, {number}] }}")]
+        {
+            let node = Node { span: 0..0, kind: NodeKind::String(text) };
+            let pattern = Pattern::compile(&node).unwrap();
+            assert!(pattern.matches(&json!({ "a": number })), "{number}");
+            assert_eq!(
+                Node::from_json(&node.opened().unwrap().to_json()),
+                Node::from_json(&node.opened().unwrap().to_json())
+            );
+        }
+        let pattern = compile(&json!({ "a": [number] })).unwrap();
+        assert!(pattern.matches(&json!({ "a": number })), "{number}");
+        assert!(!pattern.matches(&json!({ "a": 9_223_372_036_854_775_809_u64 })), "{number}");
+        assert_eq!(Node::from_json(&json!([number])).to_json(), json!([number]), "what an incident keeps");
+    }
+}
+
+#[test]
+fn what_is_beyond_a_bound_is_not_expanded() {
+    let names = |from: usize, to: usize| (from..to).map(|n| json!({ format!("f{n}"): ["x"] })).collect::<Vec<_>>();
+    let clock = std::time::Instant::now();
+    for (pattern, said) in [
+        (json!({ "a": [1], "$or": names(0, 1000), "b": { "$or": names(0, 30_000) } }), "more than 1000 combinations"),
+        (json!({ "$or": names(0, 30_000) }), "more than 1000 combinations"),
+        (
+            json!({ "$or": names(0, 1000), "b": (0..30_000).map(|n| (format!("g{n}"), json!(["x"]))).collect::<serde_json::Map<_, _>>() }),
+            "more than 64 fields",
+        ),
+        (
+            json!({ "$or": names(0, 1000), "b": (0..30_000).map(|n| (format!("g{n}"), json!([]))).collect::<serde_json::Map<_, _>>() }),
+            "more than 64 fields",
+        ),
+        (json!({ "a": vec!["x"; 30_000] }), "more than 2000 values"),
+    ] {
+        let errors = compile(&pattern).unwrap_err();
+        assert!(errors.iter().any(|error| error.message.contains(said)), "{said}: {:?}", errors.first());
+    }
+    assert!(clock.elapsed() < std::time::Duration::from_secs(20), "{:?}", clock.elapsed());
+}
+
+#[test]
 fn all_errors_at_once_each_at_its_place() {
     let errors = toml_errors(
         r#"
@@ -290,7 +367,7 @@ fn a_trace_sees_path_wanted_and_got() {
 
 #[test]
 fn an_error_becomes_a_problem() {
-    let error = PatternError { span: 3..5, message: "m".into(), hint: Some("h".into()) };
+    let error = PatternError { span: 3..5, inside: None, message: "m".into(), hint: Some("h".into()) };
     assert_eq!(error.to_string(), "m (h)");
     assert_eq!(Problem::from(error), Problem::error(3..5, "m").hint("h"));
 }

@@ -1,5 +1,7 @@
 //! When a rule's alerts are worse than usual: as it is written, and compiled.
 
+use std::ops::Range;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -8,6 +10,7 @@ use super::Severity;
 use super::spec::pattern;
 use crate::base::diagnostic::Problem;
 use crate::core::incident::Incident;
+use crate::core::pattern::node::Name;
 use crate::core::pattern::{Node, NodeKind, Pattern};
 
 /// One table of `escalate`.
@@ -54,27 +57,42 @@ pub(super) fn compile(spec: &EscalateSpec, base: Severity, problems: &mut Vec<Pr
         return None;
     }
     let when = spec.when.opened();
-    let Ok(NodeKind::Table(members)) = when.as_ref().map(|node| &node.kind) else {
+    let Some((when, NodeKind::Table(members))) = when.as_ref().ok().map(|node| (node, &node.kind)) else {
         // The pattern compiler says what a pattern is.
         pattern(&spec.when, problems);
         return None;
     };
-    let before = problems.len();
-    let (incident, event): (Vec<_>, Vec<_>) = members.iter().cloned().partition(|(name, _)| name.text == "incident");
-    if let Some((_, node)) = incident.first() {
-        only_grows(node, problems);
+    let mut found = Vec::new();
+    let conditions = conditions(&when.span, members, &mut found);
+    let fine = found.is_empty();
+    if matches!(spec.when.kind, NodeKind::String(_)) {
+        // Of a pasted text, the parts have places in that text.
+        problems.extend(found.into_iter().map(|problem| problem.within(spec.when.span.clone())));
+    } else {
+        problems.extend(found);
     }
-    let part = |members: Vec<_>| Node { span: spec.when.span.clone(), kind: NodeKind::Table(members) };
-    let mut compiled = |members: Vec<_>| {
-        if members.is_empty() { Some(None) } else { pattern(&part(members), problems).map(Some) }
-    };
-    let (event, incident) = (compiled(event)?, compiled(incident)?);
+    let (event, incident) = conditions?;
     if event.is_none() && incident.is_none() {
         // Reports the empty table.
         pattern(&spec.when, problems);
         return None;
     }
-    (problems.len() == before).then_some(Escalation { event, incident, severity: spec.severity })
+    fine.then_some(Escalation { event, incident, severity: spec.severity })
+}
+
+/// What is asked of the event, and of the incident.
+type Conditions = (Option<Pattern>, Option<Pattern>);
+
+fn conditions(span: &Range<usize>, members: &[(Name, Node)], problems: &mut Vec<Problem>) -> Option<Conditions> {
+    let (incident, event): (Vec<_>, Vec<_>) = members.iter().cloned().partition(|(name, _)| name.text == "incident");
+    if let Some((_, node)) = incident.first() {
+        only_grows(node, problems);
+    }
+    let part = |members: Vec<_>| Node { span: span.clone(), kind: NodeKind::Table(members) };
+    let mut compiled = |members: Vec<_>| {
+        if members.is_empty() { Some(None) } else { pattern(&part(members), problems).map(Some) }
+    };
+    Some((compiled(event)?, compiled(incident)?))
 }
 
 /// Refuses conditions that could hold first and not hold later.

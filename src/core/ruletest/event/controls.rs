@@ -67,7 +67,7 @@ impl Controls {
                 ("every", _) => controls.every = period(value, problems).unwrap_or_default(),
                 ("late", _) => controls.late = period(value, problems).unwrap_or_default(),
                 ("repeat", NodeKind::Integer(times @ 1..=10_000)) => {
-                    controls.repeat = times.unsigned_abs();
+                    controls.repeat = u64::try_from(*times).unwrap_or(1);
                     repeats = Some(name.span.clone());
                 }
                 ("repeat", _) => wrong(value, "`repeat` is a number from 1 to 10000", "write repeat = 5", problems),
