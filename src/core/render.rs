@@ -79,6 +79,9 @@ pub fn summary(event: &Event) -> String {
     let by = who.as_ref().map(|who| format!(" by {who}")).unwrap_or_default();
     let mut line = match event.outcome {
         Outcome::Success => match (phrase(&event.name), &key) {
+            (Some(phrase), Some(key)) if event.name == "CreateGrant" => {
+                format!("{key} {phrase} {}{by}", grantee(event).as_deref().unwrap_or("somebody"))
+            }
             (Some(phrase), Some(key)) => format!("{key} {phrase}{by}"),
             _ => format!("{name}{on_key}{by}"),
         },
@@ -176,6 +179,23 @@ fn who(actor: &Actor) -> Option<String> {
     Some(who)
 }
 
+/// Whom a grant is for: `role/backup`, `role/x of account 444455556666`, `rds.amazonaws.com`.
+fn grantee(event: &Event) -> Option<String> {
+    let request = event.document.pointer("/detail/requestParameters")?;
+    let names = ["granteePrincipal", "granteeServicePrincipal"];
+    let text = names.into_iter().find_map(|name| request.get(name)?.as_str())?;
+    let said = match text.splitn(6, ':').collect::<Vec<_>>().as_slice() {
+        ["arn", _, _, _, account, "root"] => format!("account {account}"),
+        ["arn", _, _, _, account, resource] if !account.is_empty() && event.account.as_deref() != Some(account) => {
+            format!("{resource} of account {account}")
+        }
+        ["arn", _, _, _, _, resource] => (*resource).to_owned(),
+        _ if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => format!("account {text}"),
+        _ => text.to_owned(),
+    };
+    Some(clean(&said, NAME_CHARS_MAX)).filter(|said| !said.is_empty())
+}
+
 /// `3 h`, `2 d 4 h`, `17 min`.
 pub(in crate::core) fn span(duration: SignedDuration) -> String {
     let minutes = duration.as_mins();
@@ -210,7 +230,7 @@ const PHRASES: &[(&str, &str)] = &[
     ("DeleteExpiredKeyMaterial", "lost its key material, which expired"),
     ("KMS Imported Key Material Expiration", "lost its key material, which expired"),
     ("PutKeyPolicy", "got a new key policy"),
-    ("CreateGrant", "was granted to somebody"),
+    ("CreateGrant", "was granted to"),
     ("RevokeGrant", "had a grant revoked"),
     ("RetireGrant", "had a grant retired"),
     ("CreateAlias", "got an alias"),

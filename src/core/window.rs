@@ -156,7 +156,22 @@ impl WindowState {
     pub fn in_words(&self, window: &Window) -> String {
         let matches = self.marks.iter().filter(|mark| mark.part == Part::Match).count();
         let told = self.marks.iter().filter(|mark| mark.told).count();
-        format!("{matches} remembered, {told} of them told; it asks for {}", window.in_words())
+        let steps = self.steps_in_words(window);
+        format!("{steps}{matches} remembered, {told} of them told; it asks for {}", window.in_words())
+    }
+
+    /// What was seen of the other events that the window asks for, each the last time.
+    fn steps_in_words(&self, window: &Window) -> String {
+        let all = window.steps().count();
+        let seen = window.steps().filter_map(|(step, _)| {
+            let last = self.marks.iter().rev().find(|mark| mark.part == Part::Step(step))?;
+            Some(match window {
+                Window::Sequence { .. } => format!("step {} of {all} before it was seen at {}, ", step + 1, last.at),
+                _ => format!("the expected event was seen at {}, ", last.at),
+            })
+        });
+        let seen: String = seen.collect();
+        if all > 0 && seen.is_empty() { "none of the events beside it was seen, ".to_owned() } else { seen }
     }
 
     /// What has to be known for longer than anything else: since when the group learns. Without it a group that was quiet for long

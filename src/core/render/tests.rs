@@ -31,6 +31,30 @@ fn at(time: &str) -> Timestamp {
 const LATE: SignedDuration = SignedDuration::from_mins(15);
 
 #[test]
+fn a_grant_says_in_its_summary_whom_it_is_for() {
+    let granted = |request: Value| {
+        let said = summary(&call("CreateGrant", request, json!(null)));
+        let (_, said) = said.split_once(" was granted to ").unwrap();
+        said.split_once(" by role/").unwrap().0.to_owned()
+    };
+    for (named, said) in [
+        ("arn:aws:iam::444455556666:role/ci/x", "role/ci/x of account 444455556666"),
+        ("arn:aws:iam::111122223333:role/backup", "role/backup"),
+        ("arn:aws:iam::444455556666:root", "account 444455556666"),
+        ("444455556666", "account 444455556666"),
+        ("arn:aws:iam:::x", "x"),
+        ("AROA\nEXAMPLE", "AROA EXAMPLE"),
+        ("", "somebody"),
+    ] {
+        assert_eq!(granted(json!({ "granteePrincipal": named })), said, "{named}");
+    }
+    assert_eq!(granted(json!({ "granteeServicePrincipal": "rds.amazonaws.com" })), "rds.amazonaws.com");
+    assert_eq!(granted(json!({ "granteePrincipal": ["x"] })), "somebody");
+    assert_eq!(granted(json!(null)), "somebody");
+    assert!(granted(json!({ "granteePrincipal": "z".repeat(1000) })).chars().count() <= NAME_CHARS_MAX + 1);
+}
+
+#[test]
 fn the_summary_says_what_to_which_key_by_whom_from_where() {
     for (body, expected) in [
         (

@@ -122,7 +122,8 @@ impl Window {
                 format!("{count} different values of `{path}` within {}", shown(within))
             }
             Self::Sequence { after, within } => {
-                format!("{} other events before it, within {}", after.len(), shown(within))
+                let (number, events) = (after.len(), if after.len() == 1 { "event" } else { "events" });
+                format!("{number} other {events} before it, within {}", shown(within))
             }
             Self::Absent { within, .. } => format!("an expected event not coming within {}", shown(within)),
             Self::NewValue { of, within, .. } => format!("a value of `{of}` not seen for {}", shown(within)),

@@ -118,6 +118,28 @@ fn a_sequence_wants_its_order_and_its_time() {
 }
 
 #[test]
+fn how_far_it_is_is_said_of_the_steps_too() {
+    let sequence = Window::Sequence { after: vec![never(), never()], within: SignedDuration::from_hours(1) };
+    let mut state = WindowState::default();
+    state.add(&sequence, mark(Part::Step(1), 4, ""), BOUNDS);
+    state.add(&sequence, mark(Part::Step(1), 9, ""), BOUNDS);
+    assert_eq!(
+        state.in_words(&sequence),
+        format!(
+            "step 2 of 2 before it was seen at {}, 0 remembered, 0 of them told; it asks for 2 other events before it, within 1h",
+            at(9)
+        )
+    );
+    let absent = Window::Absent { expect: never(), within: SignedDuration::from_hours(1) };
+    let mut state = WindowState::default();
+    state.add(&absent, mark(Part::Match, 0, ""), BOUNDS);
+    assert!(state.in_words(&absent).starts_with("none of the events beside it was seen, 1 remembered"));
+    state.add(&absent, mark(Part::Step(0), 5, ""), BOUNDS);
+    assert!(state.in_words(&absent).starts_with(&format!("the expected event was seen at {}, 1 remembered", at(5))));
+    assert!(WindowState::default().in_words(&burst(3, 60, false)).starts_with("0 remembered"));
+}
+
+#[test]
 fn events_of_one_second_take_whatever_steps_there_are_for_them() {
     let window = |steps| Window::Sequence {
         after: (0..steps).map(|_| never()).collect(),
