@@ -111,16 +111,19 @@ fn request(name: &str) -> Option<Value> {
 /// The policy known before.
 const BEFORE: &str = r#"{"Version":"2012-10-17","Statement":[
     {"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111122223333:root"},"Action":"kms:*","Resource":"*"},
-    {"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111122223333:role/before"},"Action":"kms:Decrypt","Resource":"*"}
+    {"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111122223333:role/former"},"Action":"kms:Decrypt","Resource":"*"},
+    {"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::444455556666:role/known"},"Action":"kms:Decrypt","Resource":"*"}
 ]}"#;
 
 /// One with everything in it that the document says something of, a statement each.
 const AFTER: &str = r#"{"Version":"2012-10-17","Statement":[
     {"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111122223333:root"},"Action":"kms:*","Resource":"*"},
     {"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::444455556666:root"},"Action":["kms:Decrypt","kms:CreateGrant"],"Resource":"*"},
+    {"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::444455556666:role/known"},"Action":["kms:Decrypt","kms:Sign"],"Resource":"*"},
     {"Effect":"Allow","Principal":{"AWS":"*"},"Action":"kms:Verify","Resource":"*"},
     {"Effect":"Allow","Principal":{"Service":"logs.amazonaws.com"},"Action":"kms:Encrypt","Resource":"*"},
     {"Effect":"Deny","Principal":"*","Action":"kms:CancelKeyDeletion","Resource":"*"},
+    {"Effect":"Deny","Principal":"*","Action":"kms:PutKeyPolicy","Resource":"*","Condition":{"DateGreaterThan":{"aws:CurrentTime":"2020-01-01T00:00:00Z"}}},
     {"Effect":"Deny","Principal":{"Unknown":"x"},"Action":"kms:Decrypt","Resource":"*"}
 ]}"#;
 
