@@ -96,7 +96,7 @@ fn a_stranger_who_was_there_before_and_may_do_more_is_named() {
     let bound = json!({ "StringEquals": { "aws:PrincipalAccount": HOME } });
     let for_ours = statement("Allow", json!({ "AWS": STRANGER }), json!("kms:*"), bound);
     let verify = to(STRANGER, json!("kms:Verify"));
-    assert_eq!(told(&[verify.clone()], &[verify, for_ours]), nothing, "nobody but ours meets it");
+    assert_eq!(told(std::slice::from_ref(&verify), &[verify.clone(), for_ours]), nothing, "nobody but ours meets it");
 }
 
 #[test]
