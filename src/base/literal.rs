@@ -68,7 +68,7 @@ mod tests {
         }
         let x = toml::from_str::<Holder>(file).unwrap().x;
         let start = x.get_ref().find(word).unwrap();
-        &file[inside(file, &x.span(), &(start..start + word.len()))]
+        file.get(inside(file, &x.span(), &(start..start + word.len()))).unwrap()
     }
 
     #[test]

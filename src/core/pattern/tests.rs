@@ -50,7 +50,7 @@ fn a_mistake_in_pasted_json_has_its_place_in_it() {
         let node = Node { span: 3..9, kind: NodeKind::String(text.to_owned()) };
         let errors = Pattern::compile(&node).unwrap_err();
         assert!(errors.iter().all(|error| error.span == (3..9)), "{errors:?}");
-        let place = |error: &PatternError| text[error.inside.clone().unwrap()].to_owned();
+        let place = |error: &PatternError| text.get(error.inside.clone().unwrap()).unwrap().to_owned();
         errors.iter().map(|error| format!("{} is wrong: {}", place(error), error.message)).collect::<Vec<_>>()
     };
     assert_eq!(
