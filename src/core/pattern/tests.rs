@@ -83,13 +83,11 @@ fn whole_numbers_of_any_size_that_json_has_are_compared() {
         for text in
             [format!("{{ \"a\": [{number}] }}"), format!("{{ \"a\": [{{ \"anything-but\": [1] }}, {number}] }}")]
         {
+            let written: Value = serde_json::from_str(&text).unwrap();
             let node = Node { span: 0..0, kind: NodeKind::String(text) };
             let pattern = Pattern::compile(&node).unwrap();
             assert!(pattern.matches(&json!({ "a": number })), "{number}");
-            assert_eq!(
-                Node::from_json(&node.opened().unwrap().to_json()),
-                Node::from_json(&node.opened().unwrap().to_json())
-            );
+            assert_eq!(node.opened().unwrap().to_json(), written, "what an incident keeps");
         }
         let pattern = compile(&json!({ "a": [number] })).unwrap();
         assert!(pattern.matches(&json!({ "a": number })), "{number}");
@@ -101,7 +99,6 @@ fn whole_numbers_of_any_size_that_json_has_are_compared() {
 #[test]
 fn what_is_beyond_a_bound_is_not_expanded() {
     let names = |from: usize, to: usize| (from..to).map(|n| json!({ format!("f{n}"): ["x"] })).collect::<Vec<_>>();
-    let clock = std::time::Instant::now();
     for (pattern, said) in [
         (json!({ "a": [1], "$or": names(0, 1000), "b": { "$or": names(0, 30_000) } }), "more than 1000 combinations"),
         (json!({ "$or": names(0, 30_000) }), "more than 1000 combinations"),
@@ -118,7 +115,6 @@ fn what_is_beyond_a_bound_is_not_expanded() {
         let errors = compile(&pattern).unwrap_err();
         assert!(errors.iter().any(|error| error.message.contains(said)), "{said}: {:?}", errors.first());
     }
-    assert!(clock.elapsed() < std::time::Duration::from_secs(20), "{:?}", clock.elapsed());
 }
 
 #[test]

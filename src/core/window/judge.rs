@@ -89,14 +89,14 @@ fn leave<'m>(values: &mut HashMap<&'m str, usize>, value: &'m str) {
 /// Every match before which the steps came in their order, the first of them not longer ago than `within`, each by an event
 /// of its own. Events of the same second count as coming in the order asked for.
 fn sequence(marks: &[Mark], steps: usize, within: SignedDuration) -> Vec<bool> {
-    let instants = instants(marks);
+    let moments = moments(marks);
     let preceded = |mark: &Mark| {
         // From the last step to the first, each as late as it can be: that leaves the most room for those before it.
         let mut left = steps;
-        let before = instants.iter().rev().skip_while(|instant| instant.at > mark.at);
-        for instant in before.take_while(|instant| mark.at.duration_since(instant.at) <= within) {
-            let mut taken = vec![None; instant.events.len()];
-            while left > 0 && instant.place(left - 1, &mark.id, &mut taken, &mut vec![false; instant.events.len()]) {
+        let before = moments.iter().rev().skip_while(|moment| moment.at > mark.at);
+        for moment in before.take_while(|moment| mark.at.duration_since(moment.at) <= within) {
+            let mut taken = vec![None; moment.events.len()];
+            while left > 0 && moment.place(left - 1, &mark.id, &mut taken, &mut vec![false; moment.events.len()]) {
                 left -= 1;
             }
         }
@@ -106,35 +106,35 @@ fn sequence(marks: &[Mark], steps: usize, within: SignedDuration) -> Vec<bool> {
 }
 
 /// What happened at one time.
-struct Instant<'m> {
+struct Moment<'m> {
     at: Timestamp,
     /// Each event with the steps that it may be, as bits.
     events: Vec<(&'m EventId, u32)>,
 }
 
 /// The events that may be steps, oldest first.
-fn instants(marks: &[Mark]) -> Vec<Instant<'_>> {
-    let mut instants: Vec<Instant<'_>> = Vec::new();
+fn moments(marks: &[Mark]) -> Vec<Moment<'_>> {
+    let mut moments: Vec<Moment<'_>> = Vec::new();
     for mark in marks {
         let Part::Step(step) = mark.part else { continue };
         let bit = 1_u32.checked_shl(u32::from(step)).unwrap_or(0);
-        let instant = match instants.last_mut() {
+        let moment = match moments.last_mut() {
             Some(last) if last.at == mark.at => last,
             _ => {
-                instants.push(Instant { at: mark.at, events: Vec::new() });
-                let Some(new) = instants.last_mut() else { continue };
+                moments.push(Moment { at: mark.at, events: Vec::new() });
+                let Some(new) = moments.last_mut() else { continue };
                 new
             }
         };
-        match instant.events.last_mut() {
+        match moment.events.last_mut() {
             Some((id, may)) if **id == mark.id => *may |= bit,
-            _ => instant.events.push((&mark.id, bit)),
+            _ => moment.events.push((&mark.id, bit)),
         }
     }
-    instants
+    moments
 }
 
-impl Instant<'_> {
+impl Moment<'_> {
     /// Finds an event for a step, and other events for the steps that have to make room for it: several events of one
     /// second may each be several of the steps. `taken` has the step that each event is.
     fn place(&self, step: usize, but: &EventId, taken: &mut [Option<usize>], tried: &mut [bool]) -> bool {
