@@ -10,7 +10,7 @@ use super::fields;
 use super::sections::{RuleOverride, RulesConfig};
 use crate::base::diagnostic::{Diagnostic, Level, Problem, did_you_mean};
 use crate::core::lint::{self, Delivers};
-use crate::core::rule::{BUILTIN, Mode, Rule, RuleFile, RuleSpec, compile};
+use crate::core::rule::{BUILTIN, Mode, Rule, RuleFile, RuleSpec, compile, compile_proven};
 use crate::core::ruletest::{self, TestSpec};
 
 /// The rules in force and what was found on the way.
@@ -48,9 +48,11 @@ pub(super) struct Scrutiny {
 }
 
 /// One file's name and text.
-struct Text {
+struct Written {
     name: PathBuf,
     text: String,
+    /// It is of the built-in pack: tests of ours have tried its templates and its tests.
+    proven: bool,
 }
 
 /// Rules of a configuration. `folder` is where relative names start.
@@ -77,7 +79,7 @@ pub(super) fn of_config(
                     if !gathered.watched.contains(&file) {
                         gathered.watched.push(file.clone());
                         match fs::read_to_string(&file) {
-                            Ok(text) => texts.push(Text { name: file, text }),
+                            Ok(text) => texts.push(Written { name: file, text, proven: false }),
                             Err(error) => {
                                 let (message, hint) = why_unreadable(&file, &error);
                                 gathered.problems.push(Problem::error(pattern.span(), message).hint(hint));
@@ -98,7 +100,7 @@ pub(super) fn of_files(names: &[PathBuf], scrutiny: Scrutiny) -> Gathered {
     let mut texts = if names.is_empty() { built_in() } else { Vec::new() };
     for name in names {
         match fs::read_to_string(name) {
-            Ok(text) => texts.push(Text { name: name.clone(), text }),
+            Ok(text) => texts.push(Written { name: name.clone(), text, proven: false }),
             Err(error) => gathered.diagnostics.push(unreadable(name, &error)),
         }
     }
@@ -107,16 +109,21 @@ pub(super) fn of_files(names: &[PathBuf], scrutiny: Scrutiny) -> Gathered {
 
 type Configured<'c> = (&'c [RuleSpec], &'c RulesConfig, &'c Document<'c>);
 
-fn gather(mut gathered: Gathered, texts: &[Text], configured: Option<Configured<'_>>, scrutiny: Scrutiny) -> Gathered {
+fn gather(
+    mut gathered: Gathered,
+    texts: &[Written],
+    configured: Option<Configured<'_>>,
+    scrutiny: Scrutiny,
+) -> Gathered {
     let mut book = Book::new(configured.map(|(_, settings, _)| settings), scrutiny);
     // One file at a time: read, they are many times as large as what is kept of them.
-    for Text { name, text } in texts {
+    for Written { name, text, proven } in texts {
         match Document::parse(name, text) {
             Ok(mut document) => {
                 let (file, problems) = document.read::<RuleFile>();
                 gathered.diagnostics.extend(document.diagnostics(problems));
                 for spec in file.map(|file| file.rule).unwrap_or_default() {
-                    book.add(&spec, &document, &mut gathered);
+                    book.add(&spec, *proven, &document, &mut gathered);
                 }
             }
             Err(diagnostics) => gathered.diagnostics.extend(diagnostics),
@@ -124,7 +131,7 @@ fn gather(mut gathered: Gathered, texts: &[Text], configured: Option<Configured<
     }
     if let Some((own, settings, document)) = configured {
         for spec in own {
-            book.add(spec, document, &mut gathered);
+            book.add(spec, false, document, &mut gathered);
         }
         book.check_names(settings, document, &mut gathered.problems);
         check_trials(&gathered.rules, document, &mut gathered.problems);
@@ -163,7 +170,7 @@ impl<'c> Book<'c> {
         book
     }
 
-    fn add(&mut self, spec: &RuleSpec, document: &Document<'_>, gathered: &mut Gathered) {
+    fn add(&mut self, spec: &RuleSpec, proven: bool, document: &Document<'_>, gathered: &mut Gathered) {
         let id = spec.id.get_ref().as_str();
         let mut problems = Vec::new();
         let here = document.diagnostics(vec![Problem::note(spec.id.span(), "")]);
@@ -184,7 +191,10 @@ impl<'c> Book<'c> {
         gathered.ids.insert(id.to_owned());
         fields::check_rule(spec, &mut problems);
         let broken = document.is_broken(&spec.id.span());
-        spec.test.iter().for_each(|test| ruletest::check(test, !broken, &mut problems));
+        let compile = if proven { compile_proven } else { compile };
+        if !proven {
+            spec.test.iter().for_each(|test| ruletest::check(test, !broken, &mut problems));
+        }
         let faulty = problems.iter().any(|problem| problem.level == Level::Error);
         match compile(spec) {
             Ok(rule) if !faulty => {
@@ -194,7 +204,7 @@ impl<'c> Book<'c> {
                 gathered.suites.push(Suite { rule: Arc::clone(&rule), file, tests });
                 let enabled = self.changes.get(id).and_then(|change| change.enabled).unwrap_or(spec.enabled);
                 if enabled && !self.disabled.contains(id) {
-                    gathered.rules.extend(self.changed(spec, rule));
+                    gathered.rules.extend(self.changed(spec, rule, compile));
                     if self.scrutiny.strict {
                         problems.extend(lint::check(spec, self.scrutiny.delivers.as_deref()));
                     }
@@ -209,7 +219,12 @@ impl<'c> Book<'c> {
     }
 
     /// The rule with the configuration's changes.
-    fn changed(&mut self, spec: &RuleSpec, rule: Arc<Rule>) -> Option<Arc<Rule>> {
+    fn changed(
+        &mut self,
+        spec: &RuleSpec,
+        rule: Arc<Rule>,
+        compile: impl Fn(&RuleSpec) -> Result<Rule, Vec<Problem>>,
+    ) -> Option<Arc<Rule>> {
         let Some(change) = self.changes.get(rule.id.as_str()) else { return Some(rule) };
         change.except.iter().for_each(|pattern| fields::check_event_pattern(pattern, &mut self.changes_problems));
         let mut spec = spec.clone();
@@ -278,10 +293,14 @@ fn check_trials(rules: &[Arc<Rule>], document: &Document<'_>, problems: &mut Vec
     }
 }
 
-fn built_in() -> Vec<Text> {
+fn built_in() -> Vec<Written> {
     BUILTIN
         .iter()
-        .map(|(name, text)| Text { name: PathBuf::from(format!("built-in {name}")), text: (*text).to_owned() })
+        .map(|(name, text)| Written {
+            name: PathBuf::from(format!("built-in {name}")),
+            text: (*text).to_owned(),
+            proven: true,
+        })
         .collect()
 }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use serde::Deserialize;
 
-use super::{Rule, RuleSpec, compile};
+use super::{Rule, RuleSpec, compile_proven};
 
 /// File name and text of every built-in rule file.
 pub const BUILTIN: &[(&str, &str)] = &[
@@ -37,7 +37,7 @@ pub fn builtin() -> &'static [Arc<Rule>] {
             .filter_map(|(_, text)| toml::from_str::<RuleFile>(text).ok())
             .flat_map(|file| file.rule)
             .filter(|spec| spec.enabled)
-            .filter_map(|spec| compile(&spec).ok())
+            .filter_map(|spec| compile_proven(&spec).ok())
             .map(Arc::new)
             .collect()
     });
@@ -55,6 +55,8 @@ pub(crate) fn classic() -> Vec<Arc<Rule>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::rule::compile;
+    use crate::core::ruletest;
 
     #[test]
     fn every_built_in_rule_compiles() {
@@ -65,6 +67,9 @@ mod tests {
             for spec in file.rule {
                 written += 1;
                 compile(&spec).unwrap_or_else(|problems| panic!("{name}: {problems:?}"));
+                let mut problems = vec![];
+                spec.test.iter().for_each(|test| ruletest::check(test, true, &mut problems));
+                assert_eq!(problems, [], "{name}: nobody looks at these when the daemon starts");
                 assert!(spec.meaning.is_some(), "{} says what it means", spec.id.get_ref());
                 assert!(ids.insert(spec.id.get_ref().clone()), "{} is there twice", spec.id.get_ref());
             }

@@ -27,7 +27,7 @@ use window::Window;
 pub(crate) use builtin::classic;
 pub use builtin::{BUILTIN, RuleFile, builtin};
 pub use shadow::{Mode, Shadow};
-pub use spec::{RuleSpec, compile};
+pub use spec::{RuleSpec, compile, compile_proven};
 pub use template::Texts;
 
 /// How bad it is. The order is the ladder: `Info < … < Critical`.

@@ -67,11 +67,11 @@ pub fn plain(text: &str) -> String {
 }
 
 impl Templates {
-    /// Compiles those of a rule's texts that are templates, and tries each on the events that the rule may match: a
-    /// template that does not print must not wait until such an event comes.
+    /// Compiles those of a rule's texts that are templates, and tries each on the events that `matches`
+    /// admits, if it is given: a template that does not print must not wait until such an event comes.
     pub(super) fn compile(
         texts: [Option<&Spanned<String>>; 4],
-        matches: &Node,
+        matches: Option<&Node>,
         problems: &mut Vec<Problem>,
     ) -> Option<Self> {
         let mut environment = Environment::new();
@@ -108,7 +108,9 @@ impl Templates {
             });
             if on_trial.is_empty() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        if samples().iter().all(|sample| look("", sample).is_continue()) {
+        if let Some(matches) = matches
+            && samples().iter().all(|sample| look("", sample).is_continue())
+        {
             ruletest::samples::each(matches, |sample| {
                 look(&format!(" for `{}` ({})", sample.name, sample.outcome), &sample.document)
             });
@@ -195,7 +197,8 @@ mod tests {
     fn compiled_for(title: &str, matches: &Value) -> Result<Templates, String> {
         let mut problems = Vec::new();
         let title = Spanned::new(0..0, title.to_owned());
-        let templates = Templates::compile([Some(&title), None, None, None], &Node::from_json(matches), &mut problems);
+        let templates =
+            Templates::compile([Some(&title), None, None, None], Some(&Node::from_json(matches)), &mut problems);
         if problems.is_empty() {
             Ok(templates.unwrap())
         } else {
