@@ -8,6 +8,7 @@ mod literal;
 pub mod moment;
 pub mod period;
 pub mod plain;
+pub mod region;
 pub mod secret;
 pub mod stop;
 pub mod telemetry;

@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::decode::arn::{is_account, is_region, partition_of};
+use super::decode::read::text;
 use super::event::Event;
 
 pub use ours::{OurQueue, Ours};
@@ -133,9 +134,4 @@ impl<'e> Place<'e> {
         let Self { region, account, name } = self;
         format!("arn:{}:sqs:{region}:{account}:{name}", partition_of(region))
     }
-}
-
-/// The text of a member that is there and not empty.
-fn text<'e>(object: &'e Map<String, Value>, name: &str) -> Option<&'e str> {
-    object.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
 }

@@ -33,10 +33,12 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_spanned::Spanned;
 
-pub use check::{check_account, check_endpoint, check_region, dns_suffix, is_account, is_region, partition};
+pub use check::{check_account, check_endpoint, check_region, dns_suffix, is_account, partition};
 pub use failure::{Failure, FailureClass, class_of, without_namespace};
 pub use sign::{Signer, Unsigned};
 pub use url::HttpUrl;
+
+pub use crate::base::region::is_region;
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

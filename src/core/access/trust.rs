@@ -9,6 +9,7 @@ use serde_spanned::Spanned;
 use super::action::fits;
 use super::party::account_of;
 use crate::base::diagnostic::Problem;
+use crate::base::region::is_region;
 
 /// `[trust]`: who belongs to us. Whoever is neither here nor of the account of the event is "external".
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
@@ -123,14 +124,6 @@ impl Trust {
 
 pub(super) fn is_account(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit())
-}
-
-/// `eu-central-1`, `us-gov-west-1`.
-fn is_region(text: &str) -> bool {
-    let Some((name, number)) = text.rsplit_once('-') else { return false };
-    let words =
-        name.contains('-') && name.split('-').all(|w| w.len() >= 2 && w.bytes().all(|b| b.is_ascii_lowercase()));
-    text.len() <= 32 && words && (1..=2).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit())
 }
 
 pub(super) fn is_organization(text: &str) -> bool {

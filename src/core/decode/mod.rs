@@ -12,7 +12,7 @@ mod envelope;
 mod key;
 mod native;
 mod peek;
-mod read;
+pub(super) mod read;
 mod repair;
 mod salvage;
 mod scan;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 pub(super) type Object = Map<String, Value>;
 
 /// A string that is not empty.
-pub(super) fn text<'a>(object: &'a Object, name: &str) -> Option<&'a str> {
+pub(in crate::core) fn text<'a>(object: &'a Object, name: &str) -> Option<&'a str> {
     object.get(name)?.as_str().filter(|s| !s.is_empty())
 }
 
