@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::lane::Task;
@@ -10,21 +11,24 @@ use super::lock;
 use crate::core::decide::ReadSet;
 use crate::core::notification::Notification;
 use crate::core::reroute::{Trouble, must_be_heard, reroute};
-use crate::store::{Delivery, DeliveryState, StoreError};
+use crate::store::StoreError;
 
 /// A failing sink's outbox is looked through at most so often while new deliveries come in …
 const SCAN_NEW: Duration = Duration::from_secs(5);
 /// … and at least so often.
 const SCAN_ANYWAY: Duration = Duration::from_mins(1);
 
-/// So many unfinished deliveries are looked at; if nothing among them is new, so many.
-const PAGES: [usize; 2] = [1000, 10_000];
+/// So many unfinished deliveries are in memory at a time: an outage may leave tens of thousands, of several KiB each.
+const PAGE: usize = 50;
 
-/// Ids remembered as told elsewhere. Forgetting them is harmless: the store ignores a second one.
-const REMEMBERED_MAX: usize = 50_000;
+/// Ids remembered as told elsewhere one by one. Forgetting them is harmless: the store ignores a second one.
+const REMEMBERED_MAX: usize = 10_000;
 
 #[derive(Default)]
 pub(super) struct Fallback {
+    /// Unfinished deliveries up to this id have been looked at, and told if they must be heard. New ones have higher ids.
+    seen: i64,
+    /// Told apart from that, because the sink refused them or does not take them for long.
     told: HashSet<i64>,
     last_scan: Option<Instant>,
     /// Something new may be in the outbox since the last look.
@@ -41,11 +45,16 @@ impl Fallback {
     }
 
     pub(super) fn has_told(&self, id: i64) -> bool {
-        self.told.contains(&id)
+        id <= self.seen || self.told.contains(&id)
     }
 
     fn due_at(&self) -> Option<Instant> {
         self.last_scan.map(|last| last + if self.news { SCAN_NEW } else { SCAN_ANYWAY })
+    }
+
+    fn saw(&mut self, id: i64) {
+        self.seen = id;
+        self.told.remove(&id);
     }
 
     fn remember(&mut self, id: i64) {
@@ -82,39 +91,25 @@ impl Task {
         }
         self.fallback.last_scan = Some(Instant::now());
         self.fallback.news = false;
-        let waiting = match self.untold().await {
-            Ok(waiting) => waiting,
-            Err(error) => {
-                self.fallback.news();
-                return self.store_failed(&error);
-            }
-        };
-        for delivery in waiting {
-            let length = self.shared.clock.now().duration_since(failing.since);
-            if let Err(error) = self.tell_elsewhere(delivery.id, &delivery.notification, Trouble::Failing(length)).await
-            {
-                self.fallback.news();
-                return self.store_failed(&error);
-            }
+        if let Err(error) = self.tell_unseen(failing.since).await {
+            self.fallback.news();
+            self.store_failed(&error);
         }
     }
 
-    /// Unfinished deliveries of this sink that the fallback must hear of and has not been told, oldest first.
-    async fn untold(&self) -> Result<Vec<Delivery>, StoreError> {
-        for limit in PAGES {
-            let mut page =
-                self.shared.store.deliveries(&[DeliveryState::Waiting, DeliveryState::Parked], limit).await?;
-            let full = page.len() >= limit;
-            page.retain(|delivery| {
-                delivery.sink == self.name()
-                    && must_be_heard(&delivery.notification)
-                    && !self.fallback.has_told(delivery.id)
-            });
-            if !full || !page.is_empty() {
-                return Ok(page);
+    /// Goes on through the outbox from where the last look ended, oldest first.
+    async fn tell_unseen(&mut self, failing_since: Timestamp) -> Result<(), StoreError> {
+        loop {
+            let page = self.shared.store.unfinished(self.name(), self.fallback.seen, PAGE).await?;
+            for delivery in &page {
+                let length = self.shared.clock.now().duration_since(failing_since);
+                self.tell_elsewhere(delivery.id, &delivery.notification, Trouble::Failing(length)).await?;
+                self.fallback.saw(delivery.id);
+            }
+            if page.len() < PAGE || self.stop.is_stopped() {
+                return Ok(());
             }
         }
-        Ok(vec![])
     }
 
     /// Puts one notification into the fallback's outbox, if there is a fallback and it must be heard.

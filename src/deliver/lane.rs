@@ -47,7 +47,7 @@ pub(super) struct Task {
     pub(super) trouble: trouble::Shared,
     pub(super) fallback: Fallback,
     sink: Arc<dyn Sink>,
-    stop: Stop,
+    pub(super) stop: Stop,
     waker: Arc<Notify>,
     pub(super) pace: Pace,
     pub(super) rng: Rng,

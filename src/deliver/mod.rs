@@ -34,12 +34,9 @@ use crate::base::health::Health;
 use crate::base::stop::Stop;
 use crate::core::notification::Notification;
 use crate::sink::Sink;
-use crate::store::{DeliveryState, Store};
+use crate::store::Store;
 
 pub use direct::Direct;
-
-/// More unfinished deliveries than this are not looked at in one go.
-const SCAN_MAX: usize = 10_000;
 
 /// How often [`Deliver::drained`] looks even if nothing was settled.
 const DRAIN_CHECK: Duration = Duration::from_secs(5);
@@ -225,15 +222,8 @@ impl Deliver {
         let mut settled = self.shared.settled.subscribe();
         loop {
             settled.borrow_and_update();
-            let states = [DeliveryState::Waiting, DeliveryState::Parked];
-            if let Ok(unfinished) = self.shared.store.deliveries(&states, SCAN_MAX).await {
-                let waits = unfinished.iter().any(|delivery| {
-                    wanted.iter().any(|(sink, id)| *sink == delivery.sink && *id == delivery.notification.id)
-                });
-                // A full page hides what is behind it.
-                if !waits && unfinished.len() < SCAN_MAX {
-                    return;
-                }
+            if let Ok(false) = self.shared.store.any_unfinished(wanted).await {
+                return;
             }
             // Elapsing is as good a reason to look again as a settlement.
             drop(tokio::time::timeout(DRAIN_CHECK, settled.changed()).await);

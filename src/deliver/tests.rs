@@ -14,6 +14,7 @@ use super::*;
 use crate::core::notification::{Kind, Reason};
 use crate::core::rule::Severity;
 use crate::sink::{Character, Class, FailReason};
+use crate::store::DeliveryState;
 
 const SECOND: Duration = Duration::from_secs(1);
 

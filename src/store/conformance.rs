@@ -70,6 +70,7 @@ macro_rules! suite {
                 a_story_is_found_by_the_beginning_of_its_id,
                 open_situations_come_in_pages,
                 the_outbox_is_counted_by_sink,
+                what_is_unfinished_is_read_page_by_page,
                 what_is_known_of_keys_is_joined_without_labels,
                 whoever_learns_of_a_key_at_the_same_time_adds_to_it,
                 policies_are_learnt_in_any_order,

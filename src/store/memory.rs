@@ -162,6 +162,15 @@ impl Store for MemoryStore {
         Ok(self.lock().outbox.all().filter(|delivery| states.contains(&delivery.state)).take(limit).cloned().collect())
     }
 
+    async fn unfinished(&self, sink: &str, after: i64, limit: usize) -> Result<Vec<Delivery>, StoreError> {
+        Ok(self.lock().outbox.unfinished_of(sink, after).take(limit).cloned().collect())
+    }
+
+    async fn any_unfinished(&self, wanted: &[(String, String)]) -> Result<bool, StoreError> {
+        let state = self.lock();
+        Ok(wanted.iter().any(|pair| state.outbox.is_unfinished(pair)))
+    }
+
     async fn stats(&self) -> Result<Stats, StoreError> {
         let state = self.lock();
         let mut counted = Stats { sinks: state.outbox.stats(), ..Stats::default() };

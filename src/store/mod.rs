@@ -197,6 +197,18 @@ pub trait Store: Send + Sync {
     /// The store could not be read.
     async fn deliveries(&self, states: &[DeliveryState], limit: usize) -> Result<Vec<Delivery>, StoreError>;
 
+    /// Waiting and parked deliveries of `sink` with an id above `after`, by id: a page of at most `limit`.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    async fn unfinished(&self, sink: &str, after: i64, limit: usize) -> Result<Vec<Delivery>, StoreError>;
+
+    /// Whether one of these (sink, notification id) pairs is waiting or parked.
+    ///
+    /// # Errors
+    /// The store could not be read.
+    async fn any_unfinished(&self, wanted: &[(String, String)]) -> Result<bool, StoreError>;
+
     /// The outbox by sink, and the number of open incidents by severity.
     ///
     /// # Errors

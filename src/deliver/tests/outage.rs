@@ -88,6 +88,8 @@ async fn a_long_backlog_hides_no_new_page_from_the_fallback() {
     world.trigger(&["oncall"], 9999, Severity::Critical);
     pass(Duration::from_secs(10)).await;
     assert_eq!(second.accepted().last().map(String::as_str), Some("n9999-1"));
+    let page = world.store.largest_page.load(Ordering::SeqCst);
+    assert!((1..=100).contains(&page), "{page} in memory at a time");
 }
 
 #[tokio::test(start_paused = true)]

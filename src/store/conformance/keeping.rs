@@ -132,6 +132,38 @@ pub(super) async fn the_outbox_is_counted_by_sink(store: &Shared) {
     assert_eq!(store.deliveries(&[Done], 10).await.unwrap()[0].sink, "pager");
 }
 
+pub(super) async fn what_is_unfinished_is_read_page_by_page(store: &Shared) {
+    put(store, "chat", &[1, 2, 3, 4, 5].map(|n| notification(n, n, Trigger))).await;
+    put(store, "pager", &[notification(6, 6, Trigger)]).await;
+    let claimed = lease(store, 10, "chat", 3).await;
+    settle(store, 11, claimed[0].delivery.id, done()).await;
+    let parked = Outcome::Parked { at: at(100), outcome_unknown: false, error: "revoked".into() };
+    settle(store, 11, claimed[1].delivery.id, parked).await;
+    let page = async |sink: &str, after: i64, limit| {
+        let page = store.unfinished(sink, after, limit).await.unwrap();
+        assert!(page.iter().all(|delivery| delivery.sink == sink && delivery.id > after));
+        page.into_iter().map(|delivery| (delivery.id, delivery.notification.id)).collect::<Vec<_>>()
+    };
+    // One was told; one is parked and one leased: both are unfinished.
+    let all = page("chat", 0, 10).await;
+    let done_id = &claimed[0].delivery.notification.id;
+    assert_eq!(all.len(), 4);
+    assert!(all.is_sorted() && all.iter().all(|(_, notification)| notification != done_id));
+    assert_eq!(page("chat", 0, 2).await, all[..2]);
+    assert_eq!(page("chat", all[1].0, 2).await, all[2..]);
+    assert_eq!(page("chat", all[3].0, 2).await, []);
+    assert_eq!(page("nobody", 0, 2).await, []);
+    let any = async |wanted: &[(&str, &String)]| {
+        let wanted: Vec<_> = wanted.iter().map(|(sink, id)| ((*sink).to_owned(), (*id).clone())).collect();
+        store.any_unfinished(&wanted).await.unwrap()
+    };
+    let (waiting, other) = (&all[3].1, &page("pager", 0, 1).await[0].1);
+    assert!(any(&[("chat", done_id), ("chat", waiting)]).await);
+    assert!(any(&[("pager", other)]).await);
+    assert!(!any(&[("chat", done_id), ("chat", other), ("pager", waiting), ("nobody", waiting)]).await);
+    assert!(!any(&[]).await);
+}
+
 pub(super) async fn what_is_known_of_keys_is_joined_without_labels(store: &Shared) {
     let key = |n: u32, alias: &str| KeyRef {
         arn: Some(format!("arn:aws:kms:eu-central-1:111122223333:key/{n}")),

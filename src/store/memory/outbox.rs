@@ -18,8 +18,8 @@ const FINISHED_MAX: usize = 20_000;
 pub(super) struct Outbox {
     rows: BTreeMap<i64, Row>,
     last_id: i64,
-    /// (sink, notification id) of all rows.
-    known: HashSet<(String, String)>,
+    /// The id of each row by (sink, notification id).
+    known: HashMap<(String, String), i64>,
     /// (sink, fingerprint, id) of waiting and parked rows: the first of each pair is the one that may be leased.
     unfinished: BTreeSet<(String, Fingerprint, i64)>,
     finished: BTreeSet<i64>,
@@ -39,10 +39,9 @@ struct Row {
 
 impl Outbox {
     pub(super) fn put(&mut self, new: &NewDelivery) {
-        if !self.known.insert((new.sink.clone(), new.notification.id.clone())) {
-            return;
-        }
+        let Entry::Vacant(unknown) = self.known.entry((new.sink.clone(), new.notification.id.clone())) else { return };
         self.last_id += 1;
+        unknown.insert(self.last_id);
         let at = new.notification.at;
         let delivery = Delivery {
             id: self.last_id,
@@ -79,6 +78,16 @@ impl Outbox {
 
     pub(super) fn unfinished(&self) -> usize {
         self.unfinished.len()
+    }
+
+    /// By id, those above `after`.
+    pub(super) fn unfinished_of(&self, sink: &str, after: i64) -> impl Iterator<Item = &Delivery> {
+        let rows = self.rows.range(after.saturating_add(1)..).map(|(_, row)| row);
+        rows.filter(move |row| row.settled_at.is_none() && row.delivery.sink == sink).map(|row| &row.delivery)
+    }
+
+    pub(super) fn is_unfinished(&self, pair: &(String, String)) -> bool {
+        self.known.get(pair).and_then(|id| self.rows.get(id)).is_some_and(|row| row.settled_at.is_none())
     }
 
     /// Whether there is a delivery of that incident, finished or not.

@@ -173,6 +173,14 @@ impl Store for SqlStore {
         self.read_deliveries(states, limit).await
     }
 
+    async fn unfinished(&self, sink: &str, after: i64, limit: usize) -> Result<Vec<Delivery>, StoreError> {
+        self.read_unfinished(sink, after, limit).await
+    }
+
+    async fn any_unfinished(&self, wanted: &[(String, String)]) -> Result<bool, StoreError> {
+        self.read_any_unfinished(wanted).await
+    }
+
     async fn stats(&self) -> Result<Stats, StoreError> {
         self.read_stats().await
     }

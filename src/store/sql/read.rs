@@ -27,6 +27,13 @@ const DELIVERIES: &str = concat!(
     delivery_columns!(),
     " FROM outbox o WHERE o.id IN (SELECT id FROM outbox WHERE state IN ($1, $2, $3, $4, $5) ORDER BY id LIMIT $6) ORDER BY o.id"
 );
+/// By the primary key: whoever reads on from where he was reads what is new and little else.
+const UNFINISHED: &str = concat!(
+    "SELECT ",
+    delivery_columns!(),
+    " FROM outbox o WHERE o.sink = $1 AND o.unfinished = 1 AND o.id > $2 ORDER BY o.id LIMIT $3"
+);
+const IS_UNFINISHED: &str = "SELECT id FROM outbox WHERE sink = $1 AND notification = $2 AND unfinished = 1";
 const OUTBOX: &str = "SELECT sink, state, COUNT(*) AS n, MIN(created_ms) AS oldest FROM outbox \
      WHERE state IN ('waiting', 'parked', 'dead') GROUP BY sink, state";
 const OPEN_BY_SEVERITY: &str =
@@ -101,6 +108,26 @@ impl SqlStore {
         let wanted = DeliveryState::ALL.iter().map(|state| states.contains(state).then_some(state.as_str()));
         let query = wanted.fold(sqlx::query(DELIVERIES), sqlx::query::Query::bind);
         query.bind(limit(most)).fetch_all(&self.readers).await?.iter().map(delivery).collect()
+    }
+
+    pub(super) async fn read_unfinished(
+        &self,
+        sink: &str,
+        after: i64,
+        most: usize,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let query = sqlx::query(UNFINISHED).bind(sink).bind(after).bind(limit(most));
+        query.fetch_all(&self.readers).await?.iter().map(delivery).collect()
+    }
+
+    pub(super) async fn read_any_unfinished(&self, wanted: &[(String, String)]) -> Result<bool, StoreError> {
+        for (sink, notification) in wanted {
+            let query = sqlx::query(IS_UNFINISHED).bind(sink).bind(notification);
+            if query.fetch_optional(&self.readers).await?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     pub(super) async fn read_stats(&self) -> Result<Stats, StoreError> {
