@@ -13,7 +13,8 @@ const ENVELOPE: &[&str] =
     &["account", "detail", "detail-type", "id", "region", "replay-name", "resources", "source", "time", "version"];
 
 /// Groups of fields that kmswatch adds to the event.
-const EVENT: &[&str] = &["key", "actor", "outcome", "denied_by", "access", "grant", "replica", "pipeline", "trail"];
+const EVENT: &[&str] =
+    &["key", "actor", "outcome", "denied_by", "access", "grant", "replica", "rotation", "pipeline", "trail"];
 
 /// Members of the incident document beside `key` and `actor`.
 const INCIDENT: &[&str] = &["account", "incident", "region", "rule", "severity", "state", "tags"];

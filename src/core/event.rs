@@ -560,6 +560,21 @@ pub const FIELDS: &[Field] = &[
         derived: "replicaRegion of ReplicateKey, `[trust]`",
     },
     Field {
+        name: "rotation.period_days",
+        doc: "days between automatic rotations from now on; 365, KMS's default, where the call names none",
+        derived: "rotationPeriodInDays of an EnableKeyRotation that succeeded; what KMS says in a review",
+    },
+    Field {
+        name: "rotation.period_before",
+        doc: "the period known before; absent where none was",
+        derived: "the same, and what was seen before",
+    },
+    Field {
+        name: "rotation.lengthened",
+        doc: "whether the period is longer than the one known before; absent where none was",
+        derived: "the same",
+    },
+    Field {
         name: "pipeline.ours",
         doc: "whether events come to kmswatch on the queue or the EventBridge rule that a call is about",
         derived: "queueUrl of SQS, the rule's name and eventBusName of EventBridge, `[queues.*]`",
@@ -601,6 +616,7 @@ mod tests {
     use super::*;
     use crate::core::access::{Access, Grant, Replica};
     use crate::core::pipeline::{Pipeline, Trail};
+    use crate::core::rotation::Rotation;
 
     #[test]
     fn the_table_lists_exactly_what_the_document_gets() {
@@ -678,6 +694,8 @@ mod tests {
         written.extend(names("access", serde_json::to_value(access).unwrap()));
         written.extend(names("grant", serde_json::to_value(grant).unwrap()));
         written.extend(names("replica", serde_json::to_value(Replica { allowed: Some(true) }).unwrap()));
+        let rotation = Rotation { period_days: Some(1), period_before: Some(1), lengthened: Some(true) };
+        written.extend(names("rotation", serde_json::to_value(rotation).unwrap()));
         let pipeline = Pipeline { ours: Some(true), queue: full("x"), rule: full("x"), reaches_us: Some(true) };
         written.extend(names("pipeline", serde_json::to_value(pipeline).unwrap()));
         let trail = Trail { name: full("x"), records_kms: Some("all") };
@@ -702,6 +720,7 @@ mod tests {
         assert_eq!(serde_json::to_value(Access::default()).unwrap(), serde_json::json!({}));
         assert_eq!(serde_json::to_value(Grant::default()).unwrap(), serde_json::json!({}));
         assert_eq!(serde_json::to_value(Replica::default()).unwrap(), serde_json::json!({}));
+        assert_eq!(serde_json::to_value(Rotation::default()).unwrap(), serde_json::json!({}));
         assert_eq!(serde_json::to_value(Pipeline::default()).unwrap(), serde_json::json!({}));
         assert_eq!(serde_json::to_value(Trail::default()).unwrap(), serde_json::json!({}));
         assert_eq!(KeyRef::default().display_name(), "unknown key");

@@ -82,12 +82,16 @@ impl Observation {
     }
 
     /// Of an inspection: `detail.rotation` and `detail.last_rotation` say what it found of the key's rotation, so that rules may ask
-    /// for it. `None` where KMS did not say in which state the key is.
+    /// for it, and `detail.replica` that it is the replica of a multi-Region key, so that this is its primary key's. `None` where KMS did
+    /// not say in which state the key is.
     pub fn of_inspection(by: By, inspection: &Inspection) -> Option<Self> {
         let mut one = Self::of_lookup(by, &inspection.key(), &inspection.lookup(), inspection.read_at)?;
         let rotation = inspection.rotation.known().and_then(|rotation| serde_json::to_value(rotation).ok());
         let last = inspection.last_rotation().map(|at| Value::from(at.to_string()));
-        let parts = [("rotation", rotation), ("last_rotation", last)];
+        let multi_region = inspection.details.known().and_then(|details| details.multi_region.as_ref());
+        let replica =
+            multi_region.is_some_and(|all| !all.primary && all.primary_key.is_some()).then_some(Value::Bool(true));
+        let parts = [("rotation", rotation), ("last_rotation", last), ("replica", replica)];
         one.more.extend(parts.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
         Some(one)
     }

@@ -7,15 +7,17 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 
 use super::Engine;
+use crate::core::access::{self, Lesson};
 use crate::core::decide::{Decision, Evaluation, Prepared, evaluate};
 use crate::core::enrich::enrich;
-use crate::core::event::KeyRef;
+use crate::core::event::{Event, KeyRef};
 use crate::core::incident::{Situation, State};
 use crate::core::keystate;
 use crate::core::observe::Observation;
+use crate::core::rotation;
 use crate::core::route::labels;
 use crate::keys::Inspect;
-use crate::store::StoreError;
+use crate::store::{StoreError, StoreErrorKind};
 
 /// Observations decided in one transaction.
 const PAGE: usize = 50;
@@ -106,16 +108,21 @@ impl Engine {
     ) -> Result<Vec<Decision>, StoreError> {
         let mut decisions = vec![];
         for page in observations.chunks(PAGE) {
-            let mut evaluations = self.evaluate_observations(page).await;
+            let (mut evaluations, lessons) = self.evaluate_observations(page).await;
             self.fill_in_uses(&mut evaluations, inspect).await;
             if !evaluations.is_empty() {
                 decisions.push(self.decide(&evaluations).await?);
+            }
+            // Only now: if the daemon dies in between, they are new once more.
+            if !lessons.is_empty() {
+                self.store.keep_lessons(self.now(), &lessons).await?;
             }
         }
         Ok(decisions)
     }
 
-    async fn evaluate_observations(&self, page: &[Observation]) -> Vec<Evaluation> {
+    /// What they mean, and what they teach of rotation periods.
+    async fn evaluate_observations(&self, page: &[Observation]) -> (Vec<Evaluation>, Vec<Lesson>) {
         let policy = self.policy();
         let arns: Vec<String> = page.iter().filter_map(|one| one.key.arn.clone()).collect();
         let known = self.store.recall_keys(&arns).await.unwrap_or_else(|error| {
@@ -124,13 +131,32 @@ impl Engine {
         });
         let known: HashMap<&str, &KeyRef> =
             known.iter().filter_map(|known| Some((known.key.arn.as_deref()?, &known.key))).collect();
-        let evaluate_one = |one: &Observation| {
+        let (mut evaluations, mut lessons) = (vec![], vec![]);
+        for one in page {
             let mut event = one.event();
+            lessons.extend(self.assess_rotation(&mut event).await);
             let remembered = one.key.arn.as_deref().and_then(|arn| known.get(arn)).copied();
             let marks = enrich(&mut event, None, remembered, |document| labels(&policy.labels, document));
-            evaluate(&policy, &Prepared { event, marks, looked_up: None }, self.now())
+            let evaluation = evaluate(&policy, &Prepared { event, marks, looked_up: None }, self.now());
+            evaluations.extend(Some(evaluation).filter(|evaluation| !evaluation.is_idle()));
+        }
+        (evaluations, lessons)
+    }
+
+    /// Compares the rotation period that KMS says, if it does, with the one known before. Answers what is new.
+    async fn assess_rotation(&self, event: &mut Event) -> Option<Lesson> {
+        let arn = access::wants(event)?;
+        let known = match self.store.recall_history(&arn).await {
+            Ok(known) => known,
+            // Whoever learns of this key next begins its history anew.
+            Err(error) if error.kind == StoreErrorKind::Corrupt => None,
+            Err(error) => {
+                tracing::warn!(%error, key.arn = arn, "what was known of a key before could not be read");
+                return None;
+            }
         };
-        page.iter().map(evaluate_one).filter(|evaluation| !evaluation.is_idle()).collect()
+        rotation::assess(event, known.as_ref());
+        rotation::reading(event, known.as_ref())
     }
 
     /// Keys that KMS is to be asked about now, at most so many: their incident moved a settle time ago, or is open and they

@@ -62,7 +62,7 @@ impl Engine {
         let Some(arn) = key.arn.as_deref() else { return InUse::default() };
         let seen = self.uses.all().of(arn, self.now());
         let mut in_use = seen.as_ref().map(InUse::seen).unwrap_or_default();
-        match self.store.recall_policies(arn).await {
+        match self.store.recall_history(arn).await {
             Ok(Some(history)) => in_use.add_policy(&access::who_may_use(&history, key, trust)),
             Ok(None) => {}
             Err(error) => tracing::warn!(%error, key.arn = arn, "the policy known of a key could not be read"),

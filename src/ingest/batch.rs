@@ -152,7 +152,7 @@ impl Batcher {
     }
 
     async fn evaluate(&self, policy: &Policy, mut event: Event) -> Evaluation {
-        let (known, mark) = self.known_policies(&event).await;
+        let (known, mark) = self.known_before(&event).await;
         access::assess(&mut event, &policy.trust, known.as_ref());
         pipeline::assess(&mut event, &policy.ours);
         let mut prepared = if policy.concern(&event) {
@@ -168,26 +168,27 @@ impl Batcher {
         Evaluation { in_use, ..evaluation }
     }
 
-    /// Remembers the key policies that events put in force, whether a rule reads them or not. Best effort: what is lost is
-    /// what a later policy would be compared with.
+    /// Remembers the key policies and rotation periods that events put in force, whether a rule reads them or not, and before anything
+    /// is decided: an event that comes again after a crash finds them, and what was before it. Best effort: what is lost is what a later
+    /// one would be compared with, and no page waits for it.
     async fn learn(&self, events: impl Iterator<Item = &Event>) {
         let lessons: Vec<_> = events.filter_map(access::lesson).collect();
         if lessons.is_empty() {
             return;
         }
-        if let Err(error) = self.engine.store().learn_policies(self.engine.now(), &lessons).await {
-            tracing::warn!(%error, "a key policy could not be kept for comparison");
+        if let Err(error) = self.engine.store().keep_lessons(self.engine.now(), &lessons).await {
+            tracing::warn!(%error, "a key policy or a rotation period could not be kept for comparison");
         }
     }
 
-    /// The policies known before of the key whose policy an event carries, or a remark why they are not known.
-    async fn known_policies(&self, event: &Event) -> (Option<History>, Option<String>) {
+    /// What is known of the key whose policy or rotation period an event carries, or a remark why it is not.
+    async fn known_before(&self, event: &Event) -> (Option<History>, Option<String>) {
         let Some(arn) = access::wants(event) else { return (None, None) };
-        match self.engine.store().recall_policies(&arn).await {
+        match self.engine.store().recall_history(&arn).await {
             Ok(history) => (history, None),
             Err(error) => {
-                tracing::warn!(%error, key.arn = arn, "the key policy known before could not be read");
-                (None, Some("the key policy known before could not be read".to_owned()))
+                tracing::warn!(%error, key.arn = arn, "what was known of a key before could not be read");
+                (None, Some("what was known of the key before could not be read".to_owned()))
             }
         }
     }

@@ -38,13 +38,16 @@ async fn running(messages: usize) -> Running {
 }
 
 async fn running_with(bodies: impl IntoIterator<Item = String>, policy: Policy) -> Running {
+    let config = store::Config { memory: Some(store::memory::Config::default()), ..store::Config::default() };
+    running_on(store::open(&config).await.unwrap(), bodies, policy)
+}
+
+fn running_on(store: Arc<dyn Store>, bodies: impl IntoIterator<Item = String>, policy: Policy) -> Running {
     let queue = Arc::new(MemoryQueue::new("prod", Duration::from_secs(30), Duration::from_secs(20)));
     for body in bodies {
         queue.send(body, None);
     }
     let policy = Policy { sinks: vec!["pager".into()], queues: vec!["prod".into()], ..policy };
-    let config = store::Config { memory: Some(store::memory::Config::default()), ..store::Config::default() };
-    let store = store::open(&config).await.unwrap();
     let engine = Arc::new(Engine::new(Arc::new(policy), Arc::clone(&store), Arc::new(SystemClock), Arc::new(Nobody)));
     let health: Arc<Health> = Arc::default();
     health.watch_queue("prod", Duration::from_secs(20));
@@ -118,4 +121,53 @@ async fn what_is_in_hand_when_it_stops_is_decided_and_deleted() {
     let decided = running.store.incidents(&IncidentFilter { open: true, limit: 1_000 }).await.unwrap().len();
     assert!(decided > 0);
     assert_eq!((running.queue.held(), running.queue.in_flight()), (150 - decided, 0));
+}
+
+/// Somebody sets the rotation period of a key, or tries to.
+fn period(id: &str, time: &str, days: u32, error: Option<&str>) -> String {
+    let mut body: serde_json::Value = serde_json::from_str(&disabled(1)).unwrap();
+    let detail = body["detail"].as_object_mut().unwrap();
+    detail["requestParameters"]["rotationPeriodInDays"] = json!(days);
+    detail.extend(error.map(|error| ("errorCode".to_owned(), json!(error))));
+    for (name, value) in [("eventName", "EnableKeyRotation"), ("eventID", id), ("eventTime", time)] {
+        detail[name] = json!(value);
+    }
+    body.to_string()
+}
+
+#[tokio::test]
+async fn the_rotation_period_known_before_outlives_the_daemon() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = store::sqlite::Config { path: folder.path().join("state.db") };
+    let config = store::Config { sqlite: Some(file), ..store::Config::default() };
+    // What comes, before the daemon is restarted, and the titles of what is known by then.
+    let run = async |bodies: &[String], rules: &[&str]| {
+        let rules = builtin().iter().filter(|rule| rules.contains(&rule.id.as_str())).cloned().collect();
+        let policy = Policy { rules: RuleSet::new(rules), ..Policy::default() };
+        let running = running_on(store::open(&config).await.unwrap(), bodies.to_vec(), policy);
+        let deleted = async {
+            while running.queue.held() > 0 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), deleted).await.unwrap();
+        running.stop.stop();
+        tokio::time::timeout(Duration::from_secs(5), running.task).await.unwrap().unwrap();
+        let incidents = running.store.incidents(&IncidentFilter { open: false, limit: 10 }).await.unwrap();
+        running.store.close().await;
+        incidents.iter().map(|incident| (incident.voice.title.clone(), incident.alerts)).collect::<Vec<_>>()
+    };
+    let both = ["kms.rotation-period-lengthened", "kms.rotation-period-long"];
+    let first = [period("e1", "2026-03-02T10:00:00Z", 90, None)];
+    assert_eq!(run(&first, &[]).await, [], "no rule asks for it");
+    let refused = [period("e2", "2026-03-02T11:00:00Z", 730, Some("DisabledException"))];
+    assert_eq!(run(&refused, &both).await, []);
+    let longer = [period("e3", "2026-03-02T12:00:00Z", 400, None)];
+    let told = [("Rotation period lengthened from 90 to 400 days".to_owned(), 1)];
+    assert_eq!(run(&longer, &both).await, told, "one act, one alert");
+    let again = [longer[0].clone(), first[0].clone(), period("e0", "2026-03-02T09:00:00Z", 180, None)];
+    assert_eq!(run(&again, &both).await, told, "it comes again, and what is older comes late");
+    let next = [period("e4", "2026-04-02T12:00:00Z", 401, None)];
+    let titles = run(&next, &both).await;
+    assert!(titles.contains(&("Rotation period lengthened from 400 to 401 days".to_owned(), 1)), "{titles:?}");
 }

@@ -246,7 +246,7 @@ impl<'r> Gathering<'r> {
         }
     }
 
-    /// False only if the event means nothing to any rule, nor to what is known of key policies.
+    /// False only if the event means nothing to any rule, nor to what is known of key policies and rotation periods.
     fn concerned(&self, glance: &Glance<'_>, text: &[u8], verdicts: &mut Verdicts) -> bool {
         let teaches = || glance.peek().is_none_or(|peek| access::teaches(&peek));
         let concerns =

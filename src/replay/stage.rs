@@ -34,7 +34,7 @@ pub(super) struct Stage<'p> {
     policy: &'p Policy,
     lookup: Lookup,
     situations: HashMap<Fingerprint, Situation>,
-    /// The key policies known so far, for comparison.
+    /// The key policies and rotation periods known so far, for comparison.
     histories: Histories,
     /// When a situation was due to be looked at, as of some time; asked again before it is believed.
     due: BinaryHeap<Reverse<(Timestamp, Fingerprint)>>,

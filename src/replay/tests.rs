@@ -406,3 +406,30 @@ fn more_than_memory_may_hold_is_sorted_all_the_same() {
         assert!(all(bound) == in_memory, "{bound}");
     }
 }
+
+#[test]
+fn a_longer_rotation_period_is_told_in_whatever_order_files_are_read() {
+    let set = |id: &str, minute: u32, days: Option<u32>| {
+        let mut record = record(id, "EnableKeyRotation", minute);
+        if let Some(days) = days {
+            record["requestParameters"]["rotationPeriodInDays"] = json!(days);
+        }
+        record
+    };
+    let mut refused = set("e2", 2, Some(2_000));
+    refused["errorCode"] = json!("DisabledException");
+    let old = [set("e1", 1, Some(90)), refused, set("e3", 3, None)];
+    let new = [set("e4", 4, Some(365)), set("e3", 3, None), set("e5", 5, Some(730)), set("e6", 6, Some(800))];
+    let policy = policy_of(crate::core::rule::builtin().to_vec());
+    for (first, second) in [("a.json", "b.json"), ("b.json", "a.json")] {
+        let (_folder, paths) = folder(&[(first, log(&old)), (second, log(&new))]);
+        let (lines, _) = replay(&plan(&policy, &paths));
+        let alerts: Vec<(&str, &str)> = of_kind(&lines, "alert")
+            .iter()
+            .map(|line| (line["rule"].as_str().unwrap(), line["event_id"].as_str().unwrap()))
+            .collect();
+        let rule = "kms.rotation-period-lengthened";
+        assert_eq!(alerts.iter().map(|(name, _)| *name).collect::<Vec<_>>(), [rule; 3]);
+        assert!(alerts.iter().zip(["e3", "e5", "e6"]).all(|((_, id), wanted)| id.contains(wanted)), "{alerts:?}");
+    }
+}

@@ -74,6 +74,7 @@ macro_rules! suite {
                 what_is_known_of_keys_is_joined_without_labels,
                 whoever_learns_of_a_key_at_the_same_time_adds_to_it,
                 policies_are_learnt_in_any_order,
+                rotation_periods_are_learnt_beside_policies,
                 the_use_of_keys_is_kept_in_pages,
                 a_message_is_quarantined_once,
                 a_full_quarantine_keeps_what_it_has,

@@ -191,11 +191,11 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    async fn recall_policies(&self, arn: &str) -> Result<Option<History>, StoreError> {
+    async fn recall_history(&self, arn: &str) -> Result<Option<History>, StoreError> {
         Ok(self.lock().policies.of(arn).cloned())
     }
 
-    async fn learn_policies(&self, _: Timestamp, lessons: &[Lesson]) -> Result<(), StoreError> {
+    async fn keep_lessons(&self, _: Timestamp, lessons: &[Lesson]) -> Result<(), StoreError> {
         let mut state = self.lock();
         for lesson in lessons {
             state.policies.learn(lesson);

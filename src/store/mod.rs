@@ -228,18 +228,18 @@ pub trait Store: Send + Sync {
     /// Nothing was stored.
     async fn remember_keys(&self, now: Timestamp, keys: &[KnownKey]) -> Result<(), StoreError>;
 
-    /// The policies seen of a key, by its ARN.
+    /// The policies and rotation periods seen of a key, by its ARN.
     ///
     /// # Errors
     /// The store could not be read.
-    async fn recall_policies(&self, arn: &str) -> Result<Option<History>, StoreError>;
+    async fn recall_history(&self, arn: &str) -> Result<Option<History>, StoreError>;
 
-    /// Adds to what is known of keys' policies: each key's history learns its lessons, in any order, any number of times. The
+    /// Adds to what is known of keys' policies and rotation periods: each key's history learns its lessons, in any order, any number of times. The
     /// keys of which nothing was learnt for longest are forgotten when there are too many.
     ///
     /// # Errors
     /// Nothing was stored.
-    async fn learn_policies(&self, now: Timestamp, lessons: &[Lesson]) -> Result<(), StoreError>;
+    async fn keep_lessons(&self, now: Timestamp, lessons: &[Lesson]) -> Result<(), StoreError>;
 
     /// The calls of canaries, oldest first.
     ///

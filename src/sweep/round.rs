@@ -290,12 +290,12 @@ async fn learn_policies(engine: &Engine, seen: &[Inspection]) -> Result<(), Stor
     let mut lessons = vec![];
     for inspection in seen {
         let Some(text) = inspection.policy.known() else { continue };
-        let known = match engine.store().recall_policies(&inspection.arn).await {
+        let known = match engine.store().recall_history(&inspection.arn).await {
             // Whoever learns of this key next begins its history anew.
             Err(error) if error.kind == StoreErrorKind::Corrupt => None,
             other => other?,
         };
         lessons.extend(known.unwrap_or_default().reading(&inspection.arn, inspection.read_at, text));
     }
-    if lessons.is_empty() { Ok(()) } else { engine.store().learn_policies(engine.now(), &lessons).await }
+    if lessons.is_empty() { Ok(()) } else { engine.store().keep_lessons(engine.now(), &lessons).await }
 }

@@ -9,7 +9,7 @@ use crate::base::clock::{Clock as _, ManualClock};
 use crate::config;
 use crate::core::event::KeyRef;
 use crate::core::incident::{Incident, State};
-use crate::core::inspection::{Details, Grants, Inspection, KeyGrant, LastUsage, Part, Rotation, Wants};
+use crate::core::inspection::{Details, Grants, Inspection, KeyGrant, LastUsage, MultiRegion, Part, Rotation, Wants};
 use crate::core::usage::Sighting;
 use crate::engine::Nobody;
 use crate::keys::{Page, RECORDED_WITHIN, Refusal};
@@ -485,7 +485,7 @@ async fn a_review_ends_only_what_it_judged() {
 async fn the_policy_that_a_review_reads_is_what_the_next_is_compared_with() {
     let mut scene = Scene::new("").await;
     scene.kms.set(0, "Enabled");
-    let known = async |scene: &Scene| scene.engine.store().recall_policies(&arn(0)).await.unwrap();
+    let known = async |scene: &Scene| scene.engine.store().recall_history(&arn(0)).await.unwrap();
     scene.review_every = Duration::ZERO;
     scene.sweep().await;
     assert_eq!(known(&scene).await, None, "it may not be read");
@@ -499,6 +499,43 @@ async fn the_policy_that_a_review_reads_is_what_the_next_is_compared_with() {
     *scene.kms.policy.lock().unwrap() = Some("{}".to_owned());
     scene.sweep().await;
     assert_eq!(known(&scene).await.unwrap().versions.len(), 2, "it was no review");
+}
+
+#[tokio::test]
+async fn a_longer_rotation_period_that_no_event_told_is_found_once() {
+    let mut scene = Scene::new("").await;
+    scene.review_every = Duration::ZERO;
+    scene.kms.set(0, "Enabled");
+    let rotates = |scene: &Scene, period_days: i32| {
+        let rotation = Rotation { enabled: true, period_days: Some(period_days), ..Rotation::default() };
+        *scene.kms.rotation.lock().unwrap() = Some(rotation);
+    };
+    let titles = async |scene: &Scene| {
+        scene.incidents().await.into_iter().map(|incident| (incident.voice.title, incident.alerts)).collect::<Vec<_>>()
+    };
+    for _ in 0..2 {
+        rotates(&scene, 365);
+        scene.sweep().await;
+    }
+    assert_eq!(titles(&scene).await, [], "it is what it was when we first looked");
+    rotates(&scene, 90);
+    scene.sweep().await;
+    *scene.kms.rotation.lock().unwrap() = Some(Rotation { period_days: Some(730), ..Rotation::default() });
+    scene.sweep().await;
+    assert_eq!(titles(&scene).await, [], "shorter, and off");
+    rotates(&scene, 180);
+    for _ in 0..3 {
+        scene.sweep().await;
+        assert_eq!(titles(&scene).await, [("Rotation period lengthened from 90 to 180 days".to_owned(), 1)]);
+    }
+    let periods = scene.engine.store().recall_history(&arn(0)).await.unwrap().unwrap().periods;
+    assert_eq!(periods.iter().map(|period| period.days).collect::<Vec<_>>(), [180, 90, 365]);
+    // A replica has the period of its primary key, where it is told of.
+    rotates(&scene, 365);
+    let multi_region = MultiRegion { primary: false, primary_key: Some(arn(9)), replicas: vec![arn(0)] };
+    scene.kms.keys().get_mut(&arn(0)).unwrap().multi_region = Some(multi_region);
+    scene.sweep().await;
+    assert_eq!(titles(&scene).await.len(), 1);
 }
 
 #[tokio::test]

@@ -1,11 +1,13 @@
-//! The policies seen of keys before: what a new one is compared with.
+//! What was seen of keys before, their policies and rotation periods: what a new one is compared with.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::core::dated::{self, Dated};
 use crate::core::event::{Event, EventId, Outcome};
 use crate::core::peek::Peek;
+use crate::core::rotation::{self, Period};
 
 /// A key's policy as one event told it, or KMS when it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,64 +19,57 @@ pub struct Version {
     pub text: Option<String>,
 }
 
-/// The newest versions of one key's policy, newest first. The same versions in any order, any number of times, make the same
-/// history.
+impl Dated for Version {
+    fn at(&self) -> Timestamp {
+        self.at
+    }
+
+    fn by(&self) -> &EventId {
+        &self.event
+    }
+}
+
+/// The newest versions of one key's policy and its newest rotation periods, newest first. The same lessons in any order, any number
+/// of times, make the same history.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct History {
     pub versions: Vec<Version>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub periods: Vec<Period>,
 }
 
-/// A policy that an event put in force.
+/// What an event, or KMS when it was asked, put on record of a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lesson {
     /// The key it is of.
     pub arn: String,
-    pub version: Version,
+    pub taught: Taught,
 }
 
-/// More than one, so that an event that comes twice, or late, still finds what was before it.
-const VERSIONS_KEPT: usize = 3;
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Taught {
+    Policy(Version),
+    Period(Period),
+}
+
 /// KMS takes 32 KB; whatever is longer is none of its policies.
 const TEXT_BYTES_KEPT: usize = 32 * 1024;
 
 /// The calls that put a policy in force.
 const TEACHERS: &[&str] = &["CreateKey", "PutKeyPolicy", "ReplicateKey"];
 
-/// The id of what no event told: KMS was asked.
-const READING: &str = "reading:";
-/// KMS is eventually consistent: what is read so soon after a change may be what was before it.
-const CONSISTENT_AFTER: SignedDuration = SignedDuration::from_mins(5);
-
-impl Version {
-    fn is_reading(&self) -> bool {
-        self.event.0.starts_with(READING)
-    }
-}
-
 impl History {
-    /// Adds a version; says whether anything is new.
-    pub fn learn(&mut self, version: &Version) -> bool {
-        let order = |version: &Version| (version.at, version.event.clone());
-        let place = self.versions.partition_point(|known| order(known) > order(version));
-        let known = self.versions.get(place).is_some_and(|known| order(known) == order(version));
-        if known || place >= VERSIONS_KEPT {
-            return false;
+    /// Adds what was taught; says whether anything is new.
+    pub fn learn(&mut self, taught: &Taught) -> bool {
+        match taught {
+            Taught::Policy(version) => dated::learn(&mut self.versions, version),
+            Taught::Period(period) => dated::learn(&mut self.periods, period),
         }
-        self.versions.insert(place, version.clone());
-        self.versions.truncate(VERSIONS_KEPT);
-        true
     }
 
     /// The policy that was in force before an event.
     pub fn before(&self, event: &Event) -> Option<&str> {
-        let mut older = self.versions.iter().skip_while(|known| (known.at, &known.event) >= (event.time, &event.id));
-        let newest = older.next()?;
-        let told = older.next();
-        // KMS may answer with the policy of a moment ago: what an event told shortly before a reading counts more.
-        let stale = told.filter(|told| {
-            newest.is_reading() && !told.is_reading() && newest.at.duration_since(told.at) <= CONSISTENT_AFTER
-        });
-        stale.unwrap_or(newest).text.as_deref()
+        dated::before(&self.versions, event)?.text.as_deref()
     }
 
     /// What KMS's own answer teaches of the policy of a key; `None` where nothing is new.
@@ -88,25 +83,30 @@ impl History {
         if text.len() > TEXT_BYTES_KEPT || newest.is_some_and(|known| known.at >= read_at || same(known)) {
             return None;
         }
-        let event = EventId(format!("{READING}{arn}"));
-        Some(Lesson { arn: arn.to_owned(), version: Version { at: read_at, event, text: Some(text.to_owned()) } })
+        let version = Version { at: read_at, event: dated::reading(arn), text: Some(text.to_owned()) };
+        Some(Lesson { arn: arn.to_owned(), taught: Taught::Policy(version) })
     }
 
     /// How much memory it takes, about.
     pub fn bytes(&self) -> usize {
-        self.versions.iter().map(|v| 100 + v.event.0.len() + v.text.as_ref().map_or(0, String::len)).sum()
+        let versions = self.versions.iter().map(|v| 100 + v.event.0.len() + v.text.as_ref().map_or(0, String::len));
+        versions.chain(self.periods.iter().map(|p| 60 + p.event.0.len())).sum()
     }
 }
 
-/// Whether an event that peeks so may put a policy in force.
+/// Whether an event that peeks so may put a policy or a rotation period in force.
 pub fn teaches(peek: &Peek<'_>) -> bool {
     peek.text(&["detail", "errorCode"]).is_none()
         && peek.text(&["source"]) == Some("aws.kms")
-        && peek.text(&["detail", "eventName"]).is_some_and(|name| TEACHERS.contains(&name))
+        && peek.text(&["detail", "eventName"]).is_some_and(|name| TEACHERS.contains(&name) || name == rotation::SETS)
 }
 
-/// What an event teaches about a key's policy; only a call that succeeded does.
+/// What an event teaches about a key's policy or its rotation period; only a call that succeeded does.
 pub fn lesson(event: &Event) -> Option<Lesson> {
+    rotation::lesson(event).or_else(|| policy_lesson(event))
+}
+
+fn policy_lesson(event: &Event) -> Option<Lesson> {
     if event.outcome != Outcome::Success {
         return None;
     }
@@ -117,7 +117,8 @@ pub fn lesson(event: &Event) -> Option<Lesson> {
         Carried::Policy(other) => Some(other.to_string()),
     };
     let text = text.filter(|text| text.len() <= TEXT_BYTES_KEPT);
-    Some(Lesson { arn, version: Version { at: event.time, event: event.id.clone(), text } })
+    let version = Version { at: event.time, event: event.id.clone(), text };
+    Some(Lesson { arn, taught: Taught::Policy(version) })
 }
 
 pub(super) enum Carried<'e> {

@@ -6,6 +6,7 @@ use super::known::{History, Lesson, lesson};
 use super::trust::Trust;
 use super::{assess, wants};
 use crate::core::event::Event;
+use crate::core::rotation;
 
 /// Bounded: the key of which nothing was learnt for longest makes room.
 #[derive(Debug, Default)]
@@ -38,16 +39,18 @@ impl Histories {
 
     /// Learns what the event teaches and adds to it what it means: for events that are told one after the other, without a store.
     pub fn assess(&mut self, event: &mut Event, trust: &Trust) {
-        if let Some(lesson) = lesson(event) {
+        let wanted = wants(event);
+        let known = || wanted.as_deref().and_then(|arn| self.of(arn));
+        if let Some(lesson) = lesson(event).or_else(|| rotation::reading(event, known())) {
             self.learn(&lesson);
         }
-        let known = wants(event).and_then(|arn| self.of(&arn)).cloned();
+        let known = wanted.and_then(|arn| self.of(&arn)).cloned();
         assess(event, trust, known.as_ref());
     }
 
     fn learn_within(&mut self, lesson: &Lesson, most: usize) {
         let kept = self.by_key.entry(lesson.arn.clone()).or_default();
-        kept.history.learn(&lesson.version);
+        kept.history.learn(&lesson.taught);
         self.ages.remove(&kept.age);
         self.age += 1;
         kept.age = self.age;
@@ -68,13 +71,13 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::core::access::Version;
+    use crate::core::access::{Taught, Version};
     use crate::core::event::EventId;
 
     fn lesson(key: usize, second: i64) -> Lesson {
         let at = Timestamp::from_second(second).unwrap();
         let version = Version { at, event: EventId(format!("e{second}")), text: Some("x".repeat(1000)) };
-        Lesson { arn: format!("key/{key}"), version }
+        Lesson { arn: format!("key/{key}"), taught: Taught::Policy(version) }
     }
 
     #[test]

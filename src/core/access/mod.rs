@@ -2,7 +2,8 @@
 //!
 //! [`parse`] reads a policy, [`rights`] brings it into a normal form in which two policies that mean the same are the same,
 //! [`mend`] asks who could still give a key back, [`diff`] compares two of them, [`grant`] reads a `CreateGrant`, and [`known`]
-//! says what to remember. [`assess`] puts all of it into an event's document, as `access`, `grant`, `replica` and `actor.external`.
+//! says what to remember. [`assess`] puts all of it into an event's document, as `access`, `grant`, `replica` and `actor.external`;
+//! and `rotation`, which is compared with what was known before as a policy is.
 
 mod action;
 mod condition;
@@ -31,7 +32,7 @@ use serde_json::Value;
 pub use action::{Ability, Actions};
 pub use diff::{Change, diff};
 pub use facts::{Access, Grant, Replica};
-pub use known::{History, Lesson, Version, lesson, teaches};
+pub use known::{History, Lesson, Taught, Version, lesson, teaches};
 pub use memory::Histories;
 pub use parse::{KeyPolicy, parse};
 pub use party::View;
@@ -40,17 +41,22 @@ pub use rights::Rights;
 pub use trust::{Trust, TrustSpec};
 
 use super::event::{Actor, Event, KeyRef};
+use super::rotation;
 use action::Ability as A;
 use party::{Party, Standing};
 
-/// The key whose policies known before [`assess`] wants to see; `None` where there is nothing to compare.
+/// The key whose history [`assess`] wants to see; `None` where there is nothing to compare.
 pub fn wants(event: &Event) -> Option<String> {
+    if rotation::period_days(event).is_some() {
+        return event.key.as_ref()?.arn.clone();
+    }
     // A key that was just made has no past.
     if event.name == "PutKeyPolicy" && known::policy(event).is_some() { known::subject(event) } else { None }
 }
 
 /// Adds to the event what depends on who belongs to us: `actor.external`, and `access`, `grant` or `replica` where it carries a
-/// key policy, makes a grant or replicates a key. Needs no look-up; `known` are the policies seen before of the key that [`wants`] names.
+/// key policy, makes a grant or replicates a key; and `rotation` where it says something of a rotation period. Needs no look-up; `known`
+/// is what was seen before of the key that [`wants`] names.
 pub fn assess(event: &mut Event, trust: &Trust, known: Option<&History>) {
     let home = event.account.clone();
     let view = View { trust, home: home.as_deref() };
@@ -63,6 +69,7 @@ pub fn assess(event: &mut Event, trust: &Trust, known: Option<&History>) {
         None
     };
     let replica = replica(event, trust);
+    rotation::assess(event, known);
     put(event, "replica", replica.as_ref());
     put(event, "access", access.as_ref());
     put(event, "grant", grant.as_ref());

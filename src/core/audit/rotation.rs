@@ -6,13 +6,14 @@ use super::row::{Deadline, DeadlineKind, Row};
 use super::{Findings, Judge, checks, day, days};
 use crate::base::period::Period;
 use crate::core::inspection::Inspection;
+use crate::core::rotation;
 use crate::core::rule::Severity;
 
 /// Rotations on demand that a key has in its life (KMS developer guide, "Resource quotas").
 const ON_DEMAND_MAX: usize = 25;
 const ON_DEMAND_FEW: usize = 5;
 /// KMS's own period, where none is named.
-const DEFAULT_DAYS: i32 = 365;
+const DEFAULT_DAYS: i32 = rotation::DEFAULT_DAYS.cast_signed();
 
 /// What the label `rotation` asks of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -40,7 +40,7 @@ pub(super) fn event(mut envelope: Object) -> Result<Event, (Fault, Object)> {
 
 /// Members of the document that decoding adds: whatever the body had there does not survive.
 pub const DERIVED: &[&str] =
-    &["key", "actor", "outcome", "denied_by", "access", "grant", "replica", "pipeline", "trail"];
+    &["key", "actor", "outcome", "denied_by", "access", "grant", "replica", "rotation", "pipeline", "trail"];
 
 fn bad(detail: &str) -> Fault {
     Fault {

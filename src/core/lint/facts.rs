@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::names::{self, Kind, NATIVE};
 use super::walk::{Branch, Clause, clause};
 use crate::core::event::RECORDED;
+use crate::core::rotation;
 
 /// Members of KMS's own events, below `detail`.
 pub(super) const NATIVE_MEMBERS: &[&str] = &[
@@ -144,6 +145,9 @@ fn of_outcome(branch: &Branch<'_>, facts: &mut Vec<Fact>) {
             }
         }
     }
+    if only(&["denied", "failed"]) {
+        facts.push(Fact::absent("rotation", "only a success sets a rotation period"));
+    }
     if only(&["success", "failed"]) {
         facts.push(Fact::absent("denied_by", "only a denial is `denied_by` something"));
     }
@@ -161,6 +165,9 @@ pub(super) fn of_name(name: &str, branch: &Branch<'_>, usual: bool) -> Vec<Fact>
     }
     if name != "ReplicateKey" {
         facts.push(Fact::absent("replica", format!("`{name}` makes no replica")));
+    }
+    if name != rotation::SETS {
+        facts.push(Fact::absent("rotation", format!("`{name}` sets no rotation period")));
     }
     // Names such as TagResource exist in many services.
     let other = clause(branch, "source").and_then(Clause::words).is_some_and(|words| !words.contains(&known.source));

@@ -147,6 +147,16 @@ fn each_kind_of_finding_and_its_neighbour_that_is_fine() {
             "makes no grant",
             r#"detail.eventName = ["CreateGrant"], grant.external = [true]"#,
         ),
+        (
+            r#"detail.eventName = ["DisableKeyRotation"], rotation.lengthened = [true]"#,
+            "sets no rotation period",
+            r#"detail.eventName = ["EnableKeyRotation"], rotation.lengthened = [true]"#,
+        ),
+        (
+            r#"detail.eventName = ["EnableKeyRotation"], outcome = ["denied"], rotation.period_days = [365]"#,
+            "only a success sets a rotation period",
+            r#"detail.eventName = ["EnableKeyRotation"], outcome = ["success"], rotation.period_days = [365]"#,
+        ),
         (r#"access.public = ["true"]"#, "either true or false", r"access.public = [true]"),
         (r#"grant.kind = ["person"]"#, "`grant.kind` is never `person`", r#"grant.kind = ["role"]"#),
         (r#"key.state = ["enabled"]"#, "`key.state` is never `enabled`", r#"key.state = ["Enabled"]"#),

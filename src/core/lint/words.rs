@@ -67,6 +67,7 @@ const BOOLEANS: &[&str] = &[
     "pipeline.ours",
     "pipeline.reaches_us",
     "replica.allowed",
+    "rotation.lengthened",
 ];
 
 /// Fields whose values are text even where they consist of digits.

@@ -19,6 +19,12 @@ pub fn details(event: &Event) -> BTreeMap<String, String> {
             found.insert((*label).to_owned(), text);
         }
     }
+    for (label, member) in [("rotation period", "period_days"), ("rotation period before", "period_before")] {
+        let days = event.document.get("rotation").and_then(|rotation| rotation.get(member));
+        if let Some(text) = days.and_then(|days| Kind::Days.text(days)) {
+            found.entry(label.to_owned()).or_insert(text);
+        }
+    }
     if event.name == "ScheduleKeyDeletion" && event.outcome == Outcome::Success {
         // A request without the number means 30 days; a primary key waits for its replicas first.
         found.entry("waiting period".to_owned()).or_insert_with(|| "30 days (the default)".to_owned());

@@ -95,7 +95,7 @@ fn a_card_says_who_gained_and_lost_what() {
     let assessed = |mut event: Event, known: &[&Event]| {
         let mut history = History::default();
         for event in known {
-            history.learn(&lesson(event).unwrap().version);
+            history.learn(&lesson(event).unwrap().taught);
         }
         assess(&mut event, &Trust::default(), Some(&history));
         details(&event)

@@ -8,11 +8,12 @@ use super::fixture::{
     Shared, alert, all, at, dead, done, fingerprint, incident_id, keep, lease, leased, notification, only, put, settle,
     situation, states, transition,
 };
-use crate::core::access::{History, Lesson, Version};
+use crate::core::access::{History, Lesson, Taught, Version};
 use crate::core::decide::{AlertEntry, Decision, ReadSet, Snapshot};
 use crate::core::event::{EventId, KeyRef};
 use crate::core::incident::{Condition, Situation, State};
 use crate::core::notification::Kind::{Resolve, Trigger, Update};
+use crate::core::rotation::Period;
 use crate::core::rule::Severity;
 use crate::core::usage::KeyUsage;
 use crate::core::window::{Seen, WindowState};
@@ -250,20 +251,36 @@ pub(super) async fn policies_are_learnt_in_any_order(store: &Shared) {
     };
     let lesson = |key: u32, second: i64| Lesson {
         arn: format!("arn:aws:kms:eu-central-1:111122223333:key/{key}"),
-        version: version(second),
+        taught: Taught::Policy(version(second)),
     };
-    let recalled = async |key| store.recall_policies(&lesson(key, 0).arn).await.unwrap();
+    let recalled = async |key| store.recall_history(&lesson(key, 0).arn).await.unwrap();
     assert_eq!(recalled(1).await, None);
-    store.learn_policies(at(0), &[]).await.unwrap();
-    store.learn_policies(at(0), &[lesson(1, 5), lesson(2, 1), lesson(1, 1)]).await.unwrap();
-    store.learn_policies(at(1), &[lesson(1, 3)]).await.unwrap();
-    store.learn_policies(at(2), &[lesson(1, 2), lesson(1, 5), lesson(1, 4)]).await.unwrap();
-    store.learn_policies(at(3), &[lesson(1, 0), lesson(1, 5)]).await.unwrap();
-    let history = |seconds: &[i64]| Some(History { versions: seconds.iter().map(|second| version(*second)).collect() });
+    store.keep_lessons(at(0), &[]).await.unwrap();
+    store.keep_lessons(at(0), &[lesson(1, 5), lesson(2, 1), lesson(1, 1)]).await.unwrap();
+    store.keep_lessons(at(1), &[lesson(1, 3)]).await.unwrap();
+    store.keep_lessons(at(2), &[lesson(1, 2), lesson(1, 5), lesson(1, 4)]).await.unwrap();
+    store.keep_lessons(at(3), &[lesson(1, 0), lesson(1, 5)]).await.unwrap();
+    let history = |seconds: &[i64]| {
+        Some(History { versions: seconds.iter().map(|second| version(*second)).collect(), ..History::default() })
+    };
     assert_eq!(recalled(1).await, history(&[5, 4, 3]));
     assert_eq!(recalled(2).await, history(&[1]));
     assert_eq!(prune(store, 400 * DAY).await, 0, "a policy is in force for years");
     assert_eq!(recalled(1).await, history(&[5, 4, 3]));
+}
+
+pub(super) async fn rotation_periods_are_learnt_beside_policies(store: &Shared) {
+    let arn = "arn:aws:kms:eu-central-1:111122223333:key/1";
+    let period = |second: i64| Period { at: at(second), event: EventId(format!("p{second}")), days: 90 };
+    let lesson = |taught: Taught| Lesson { arn: arn.to_owned(), taught };
+    let version = Version { at: at(4), event: EventId("e4".to_owned()), text: Some("{}".to_owned()) };
+    for second in [5, 1, 3, 5, 2] {
+        store.keep_lessons(at(9), &[lesson(Taught::Period(period(second)))]).await.unwrap();
+    }
+    let both = [lesson(Taught::Policy(version.clone())), lesson(Taught::Period(period(4)))];
+    store.keep_lessons(at(9), &both).await.unwrap();
+    let history = History { versions: vec![version], periods: [5, 4, 3].map(period).into() };
+    assert_eq!(store.recall_history(arn).await.unwrap(), Some(history));
 }
 
 pub(super) async fn a_message_is_quarantined_once(store: &Shared) {

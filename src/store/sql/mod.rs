@@ -193,12 +193,12 @@ impl Store for SqlStore {
         self.keep_keys(now, keys).await
     }
 
-    async fn recall_policies(&self, arn: &str) -> Result<Option<History>, StoreError> {
-        self.read_policies(arn).await
+    async fn recall_history(&self, arn: &str) -> Result<Option<History>, StoreError> {
+        self.read_history(arn).await
     }
 
-    async fn learn_policies(&self, now: Timestamp, lessons: &[Lesson]) -> Result<(), StoreError> {
-        self.keep_policies(now, lessons).await
+    async fn keep_lessons(&self, now: Timestamp, lessons: &[Lesson]) -> Result<(), StoreError> {
+        self.learn_lessons(now, lessons).await
     }
 
     async fn canary_calls(&self) -> Result<Vec<Call>, StoreError> {

@@ -1,4 +1,4 @@
-//! The key policies seen: a small history for each key.
+//! The policies and rotation periods seen of keys: a small history for each key.
 
 use std::collections::BTreeMap;
 
@@ -15,12 +15,12 @@ const PUT: &str = "INSERT INTO policies (arn, kept_ms, body) VALUES ($1, $2, $3)
      ON CONFLICT (arn) DO UPDATE SET kept_ms = excluded.kept_ms, body = excluded.body";
 
 impl SqlStore {
-    pub(super) async fn read_policies(&self, arn: &str) -> Result<Option<History>, StoreError> {
+    pub(super) async fn read_history(&self, arn: &str) -> Result<Option<History>, StoreError> {
         let mut on = self.readers.acquire().await?;
         history(&mut on, arn).await
     }
 
-    pub(super) async fn keep_policies(&self, now: Timestamp, lessons: &[Lesson]) -> Result<(), StoreError> {
+    pub(super) async fn learn_lessons(&self, now: Timestamp, lessons: &[Lesson]) -> Result<(), StoreError> {
         if lessons.is_empty() {
             return Ok(());
         }
@@ -32,7 +32,7 @@ impl SqlStore {
                 let known = match history(work.on(), &lesson.arn).await {
                     // What does not read back cannot be compared with; it begins anew.
                     Err(error) if error.kind == StoreErrorKind::Corrupt => {
-                        tracing::error!(%error, "a history of key policies is lost");
+                        tracing::error!(%error, "what was seen of a key's policies and rotation periods is lost");
                         None
                     }
                     other => other?,
@@ -40,7 +40,7 @@ impl SqlStore {
                 learnt.insert(&lesson.arn, known.unwrap_or_default());
             }
             if let Some(history) = learnt.get_mut(lesson.arn.as_str()) {
-                changed |= history.learn(&lesson.version);
+                changed |= history.learn(&lesson.taught);
             }
         }
         if !changed {

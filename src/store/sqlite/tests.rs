@@ -8,7 +8,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions as _, Executor as _, Row as _};
 
 use super::*;
-use crate::core::access::{Lesson, Version};
+use crate::core::access::{Lesson, Taught, Version};
 use crate::core::decide::{Decision, NewDelivery, ReadSet, Snapshot};
 use crate::core::event::{EventId, KeyRef};
 use crate::core::incident::{Fingerprint, Incident, Situation, State};
@@ -295,7 +295,7 @@ async fn the_policies_of_too_many_keys_make_room_for_the_newest() {
         forgotten += step;
     }
     assert_eq!(forgotten, 700);
-    let known = async |arn| store.recall_policies(arn).await.unwrap().is_some();
+    let known = async |arn| store.recall_history(arn).await.unwrap().is_some();
     assert_eq!((known("key/700").await, known("key/701").await), (false, true), "the oldest have gone");
     store.close().await;
 }
@@ -328,11 +328,11 @@ async fn a_history_of_policies_that_does_not_read_back_begins_anew() {
     let folder = tempfile::tempdir().unwrap();
     let store = open_with(&config(&folder), MIGRATIONS, IMPATIENT).await.unwrap();
     store.writer_says("INSERT INTO policies (arn, kept_ms, body) VALUES ('key/1', 1, 'half a')").await;
-    assert_eq!(store.recall_policies("key/1").await.unwrap_err().kind, StoreErrorKind::Corrupt);
+    assert_eq!(store.recall_history("key/1").await.unwrap_err().kind, StoreErrorKind::Corrupt);
     let version = Version { at: at(1), event: EventId("e1".to_owned()), text: Some("{}".to_owned()) };
-    let lesson = Lesson { arn: "key/1".to_owned(), version: version.clone() };
-    store.learn_policies(at(2), &[lesson]).await.unwrap();
-    assert_eq!(store.recall_policies("key/1").await.unwrap().unwrap().versions, [version]);
+    let lesson = Lesson { arn: "key/1".to_owned(), taught: Taught::Policy(version.clone()) };
+    store.keep_lessons(at(2), &[lesson]).await.unwrap();
+    assert_eq!(store.recall_history("key/1").await.unwrap().unwrap().versions, [version]);
     store.close().await;
 }
 

@@ -2,6 +2,13 @@
 
 use super::*;
 
+fn version(lesson: &Lesson) -> &Version {
+    match &lesson.taught {
+        Taught::Policy(version) => version,
+        Taught::Period(_) => panic!("it is about a policy"),
+    }
+}
+
 #[test]
 fn gains_and_losses_are_named_by_ability() {
     let admin = |actions: Value| allow(json!({ "AWS": ADMIN }), actions);
@@ -132,7 +139,7 @@ fn an_event_is_compared_with_what_was_before_it() {
     assert_eq!(access(&first, &history)["compared"], false);
     assert_eq!(access(&first, &history).get("gained"), None);
     for event in [&first, &second, &first, &second] {
-        history.learn(&lesson(event).unwrap().version);
+        history.learn(&lesson(event).unwrap().taught);
     }
     assert_eq!(history.versions.len(), 2);
     // It is already learnt, and still compared with what was before it.
@@ -152,27 +159,27 @@ fn what_kms_says_is_compared_with_too() {
     let text = |statements: &[Value]| policy(statements).to_string();
     let mut history = History::default();
     let first = history.reading(KEY, at(1), &text(&[root()])).unwrap();
-    assert_eq!((first.arn.as_str(), first.version.at), (KEY, at(1)));
-    history.learn(&first.version);
+    assert_eq!((first.arn.as_str(), version(&first).at), (KEY, at(1)));
+    history.learn(&first.taught);
     let spaced = serde_json::to_string_pretty(&policy(&[root()])).unwrap();
     assert_eq!(history.reading(KEY, at(5), &spaced), None, "the same in other words");
     assert_eq!(history.reading(KEY, at(0), "{}"), None, "what is known is newer");
     assert_eq!(history.reading(KEY, at(5), &"x".repeat(40_000)), None, "it is none of KMS's policies");
     let mut opened = put_policy(10, &policy(&[root(), allow(json!({ "AWS": STRANGER }), json!("kms:Decrypt"))]));
-    history.learn(&lesson(&opened).unwrap().version);
+    history.learn(&lesson(&opened).unwrap().taught);
     assess(&mut opened, &Trust::default(), Some(&history));
     let access = &opened.document["access"];
     assert_eq!((&access["compared"], &access["new_external"]), (&json!(true), &json!([STRANGER])));
 
     // KMS answers with what was before the event.
-    history.learn(&history.reading(KEY, at(12), &text(&[root()])).unwrap().version);
+    history.learn(&history.reading(KEY, at(12), &text(&[root()])).unwrap().taught);
     let after = put_policy(20, &policy(&[]));
     assert!(history.before(&after).unwrap().contains(STRANGER), "an event has just told otherwise");
     let mut late = after.clone();
     late.time += jiff::SignedDuration::from_mins(10);
-    let mut settled = History { versions: history.versions[1..].to_vec() };
+    let mut settled = History { versions: history.versions[1..].to_vec(), ..History::default() };
     let read_at = at(12) + jiff::SignedDuration::from_mins(6);
-    settled.learn(&settled.reading(KEY, read_at, &text(&[root()])).unwrap().version);
+    settled.learn(&settled.reading(KEY, read_at, &text(&[root()])).unwrap().taught);
     assert!(!settled.before(&late).unwrap().contains(STRANGER), "KMS says so long after the event");
 }
 
@@ -182,7 +189,7 @@ fn a_history_does_not_depend_on_the_order_of_arrival() {
     let learnt = |order: &[usize]| {
         let mut history = History::default();
         for at in order {
-            history.learn(&lesson(&events[*at]).unwrap().version);
+            history.learn(&lesson(&events[*at]).unwrap().taught);
         }
         history
     };
@@ -191,7 +198,9 @@ fn a_history_does_not_depend_on_the_order_of_arrival() {
     assert_eq!(history, learnt(&[4, 3, 2, 1, 0]));
     assert_eq!(history, learnt(&[1, 1, 3, 2, 0, 2, 4, 3]));
     let mut same = history.clone();
-    assert!(!same.learn(&history.versions[1]) && !same.learn(&lesson(&events[3]).unwrap().version));
+    assert!(
+        !same.learn(&Taught::Policy(history.versions[1].clone())) && !same.learn(&lesson(&events[3]).unwrap().taught)
+    );
     assert!(history.bytes() > 3 * 40);
 }
 
@@ -205,7 +214,7 @@ fn only_what_took_effect_is_learnt() {
     let response = json!({ "keyMetadata": { "arn": KEY, "keyId": "1234abcd-12ab-34cd-56ef-1234567890ab", "keyManager": "CUSTOMER" } });
     let created = lesson(&call("CreateKey", 1, &json!({ "description": "x" }), &response)).unwrap();
     assert_eq!(created.arn, KEY);
-    assert!(created.version.text.unwrap().contains("arn:aws:iam::111122223333:root"), "the default policy");
+    assert!(version(&created).text.as_ref().unwrap().contains("arn:aws:iam::111122223333:root"), "the default policy");
     let omitted = lesson(&call("CreateKey", 1, &Value::Null, &response));
     assert_eq!(omitted, None, "what was asked for is not known");
 
@@ -213,10 +222,10 @@ fn only_what_took_effect_is_learnt() {
     let response = json!({ "replicaKeyMetadata": { "arn": replica }, "replicaPolicy": "{\"Statement\":[]}" });
     let replicated =
         lesson(&call("ReplicateKey", 1, &json!({ "keyId": KEY, "replicaRegion": "us-east-1" }), &response)).unwrap();
-    assert_eq!((replicated.arn.as_str(), replicated.version.text.as_deref()), (replica, Some("{\"Statement\":[]}")));
+    assert_eq!((replicated.arn.as_str(), version(&replicated).text.as_deref()), (replica, Some("{\"Statement\":[]}")));
 
     let long = put_policy(1, &json!({ "Id": "x".repeat(40_000) }));
-    assert_eq!(lesson(&long).unwrap().version.text, None, "that it was there is kept");
+    assert_eq!(version(&lesson(&long).unwrap()).text, None, "that it was there is kept");
 }
 
 #[test]
@@ -225,7 +234,7 @@ fn a_key_that_was_just_made_has_no_past() {
     let mut created = call("CreateKey", 9, &json!({ "policy": policy(&[root()]).to_string() }), &response);
     assert_eq!(wants(&created), None);
     let mut history = History::default();
-    history.learn(&lesson(&put_policy(1, &policy(&[]))).unwrap().version);
+    history.learn(&lesson(&put_policy(1, &policy(&[]))).unwrap().taught);
     assess(&mut created, &Trust::default(), Some(&history));
     assert_eq!(created.document["access"]["compared"], false);
     assert_eq!(created.document["access"]["given"], json!(["the account itself has everything"]));

@@ -14,6 +14,7 @@ use crate::core::lint::{Identity, Named};
 use crate::core::observe;
 use crate::core::pattern::Node;
 use crate::core::pipeline::{self, Ours};
+use crate::core::rotation::Period;
 
 /// One of them.
 #[derive(Debug)]
@@ -62,6 +63,7 @@ fn made(said: Value, known: bool) -> Option<Value> {
             event: EventId("before".to_owned()),
             text: Some(BEFORE.to_owned()),
         }],
+        periods: vec![Period { at: Timestamp::UNIX_EPOCH, event: EventId("before".to_owned()), days: 90 }],
     };
     let mut read = |event: &mut _| {
         assess(event, &Trust::default(), known.then_some(&before));
@@ -153,6 +155,8 @@ fn observation(state: &str) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn samples(pattern: &Value) -> Vec<Sample> {
@@ -183,6 +187,14 @@ mod tests {
         assert!(has("CreateGrant", "success", "/key/labels/environment") && has("CreateGrant", "denied", "/key/arn"));
         assert!(!has("CreateGrant", "denied", "/detail/requestParameters"));
         assert!(all.iter().any(|one| one.document.pointer("/key/aliases").is_none()), "nothing was looked up");
+    }
+
+    #[test]
+    fn what_says_something_of_a_period_has_one_before_it() {
+        let all = samples(&json!({ "source": ["aws.kms", "kmswatch"] }));
+        let longer = all.iter().filter(|one| one.document.pointer("/rotation/lengthened") == Some(&json!(true)));
+        let names: BTreeSet<&str> = longer.map(|one| one.name.as_str()).collect();
+        assert_eq!(names, ["EnableKeyRotation", observe::DETAIL_TYPE].into());
     }
 
     #[test]

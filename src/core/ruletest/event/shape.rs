@@ -50,7 +50,7 @@ fn json_of(node: &Node) -> Value {
     }
 }
 
-/// The event as the daemon would have it before rules are asked. `assess` adds what policies and grants mean.
+/// The event as the daemon would have it before rules are asked. `assess` adds what policies, grants and rotation periods mean.
 pub(super) fn event(
     said: &Object,
     controls: &Controls,
@@ -59,7 +59,7 @@ pub(super) fn event(
     assess: &mut dyn FnMut(&mut Event),
 ) -> Result<Event, Fault> {
     if said.get("detail-type").and_then(Value::as_str) == Some(DETAIL_TYPE) {
-        return observation(said, time, number);
+        return observation(said, time, number, assess);
     }
     let mut envelope = whole(said, time, number)?;
     for path in &controls.without {
@@ -77,7 +77,12 @@ pub(super) fn event(
 }
 
 /// What KMS was found to say: of the `key` of the test, with the further members of its `detail`.
-fn observation(said: &Object, time: Timestamp, number: u64) -> Result<Event, Fault> {
+fn observation(
+    said: &Object,
+    time: Timestamp,
+    number: u64,
+    assess: &mut dyn FnMut(&mut Event),
+) -> Result<Event, Fault> {
     let scene = scene(said, time, number)?;
     let mut key = said.get("key").cloned().unwrap_or_else(|| json!({}));
     put(&mut key, "arn", scene.key.into());
@@ -93,6 +98,7 @@ fn observation(said: &Object, time: Timestamp, number: u64) -> Result<Event, Fau
     };
     let more = detail.cloned().unwrap_or_default();
     let mut event = Observation { first, more, ..observation }.event();
+    assess(&mut event);
     overlay(&mut event, said)?;
     Ok(event)
 }
