@@ -53,9 +53,7 @@ impl Batcher {
         let (mut heavy, mut light) = (Vec::new(), Vec::new());
         for message in messages {
             let canary = hints.may_hold(&message.body);
-            if !canary
-                && policy.peek(&message.body).is_some_and(|peek| !policy.concerned(&peek) && !access::teaches(&peek))
-            {
+            if !canary && policy.passes_over(&message.body) {
                 self.using.glance(&self.engine, &message.body);
                 light.push(message.handle);
                 continue;

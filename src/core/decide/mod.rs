@@ -23,9 +23,9 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::access::Trust;
+use super::access::{self, Trust};
 use super::countdown::Marks;
-use super::decode::Glance;
+use super::decode::{self, Glance};
 use super::event::{Event, EventId};
 use super::hold::Gate;
 use super::incident::{Fingerprint, Situation, State};
@@ -71,9 +71,12 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Reads a message's body as far as the rules ask; `None` where it takes a full decode.
-    pub fn peek<'b>(&'b self, body: &'b str) -> Option<Peek<'b>> {
-        self.rules.peek(body)
+    /// Whether a message is provably nothing to anybody here, so that it need not be decoded. What every envelope is known by
+    /// settles it for most of them; the others are read once more, as far as the rules ask.
+    pub fn passes_over(&self, body: &str) -> bool {
+        let nothing = |peek: &Peek<'_>| !self.concerned(peek) && !access::teaches(peek);
+        decode::brief(body)
+            .is_some_and(|brief| nothing(&brief) || self.rules.peek(body).is_some_and(|peek| nothing(&peek)))
     }
 
     /// False only if provably nothing here reads an event that peeks so.

@@ -142,6 +142,11 @@ pub fn decode_file(text: &str) -> Decoded {
     wrapper::decode(text)
 }
 
+/// A [`peek`] at what every envelope is known by, and at nothing else.
+pub fn brief(body: &str) -> Option<Peek<'_>> {
+    peek::envelope(body)
+}
+
 /// Reads of a plain EventBridge envelope what stands at `paths`, among which [`PEEKED`] must be; `None` for every other
 /// shape, which then takes the full [`decode`]. Whenever it is `Some`, the full decode gives exactly one event, whose
 /// document has the same values there, but for what the peek calls unknown.

@@ -13,7 +13,7 @@ pub fn details(event: &Event) -> BTreeMap<String, String> {
     let Some(detail) = event.document.get("detail") else { return BTreeMap::new() };
     let mut found = super::access::details(event);
     for (label, kind, paths) in TABLE {
-        if let Some(text) = paths.iter().filter_map(|path| detail.pointer(path)).find_map(|value| kind.text(value))
+        if let Some(text) = paths.iter().filter_map(|path| at(detail, path)).find_map(|value| kind.text(value))
             && found.len() < DETAILS_MAX
         {
             found.insert((*label).to_owned(), text);
@@ -39,6 +39,12 @@ pub fn details(event: &Event) -> BTreeMap<String, String> {
         }
     }
     found
+}
+
+/// What stands at a path of plain names. A JSON pointer proper unescapes each name, which for the whole table costs more than
+/// everything else on the card.
+fn at<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
+    path.split('/').skip(1).try_fold(value, |value, name| value.get(name))
 }
 
 /// Lines on one card.

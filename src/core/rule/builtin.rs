@@ -112,6 +112,8 @@ mod tests {
                 }
             })
             .to_string();
+            let brief = crate::core::decode::brief(&body).unwrap();
+            assert!(!rules.concerned(&brief), "{name} would be read twice each time");
             assert!(!rules.concerned(&rules.peek(&body).unwrap()), "{name} would be decoded in full each time");
         }
     }

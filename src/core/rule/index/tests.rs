@@ -266,6 +266,7 @@ proptest! {
             let less = Index::new([]);
             let alone = Index::new([(0, pattern)]);
             prop_assert!(!matches || alone.concerned(&less.peek(&text).expect("the same envelope")));
+            prop_assert!(!matches || alone.concerned(&decode::brief(&text).expect("the same envelope")));
         }
     }
 }
