@@ -7,6 +7,10 @@ use super::event::{Event, EventId};
 
 /// One word.
 pub trait Dated: Clone {
+    /// Words kept of a key. Of what is in hand at the same time all may be learnt before the first is compared: whoever calls so many
+    /// times at once hides what was before.
+    const KEPT: usize;
+
     fn at(&self) -> Timestamp;
 
     /// The event that said it.
@@ -17,9 +21,6 @@ pub trait Dated: Clone {
         self.by().0.starts_with(READING)
     }
 }
-
-/// Words kept of one kind and key.
-const KEPT: usize = 3;
 
 /// How the id begins of what no event said.
 const READING: &str = "reading:";
@@ -38,12 +39,18 @@ pub fn learn<T: Dated>(line: &mut Vec<T>, word: &T) -> bool {
     let order = |word: &T| (word.at(), word.by().clone());
     let place = line.partition_point(|known| order(known) > order(word));
     let known = line.get(place).is_some_and(|known| order(known) == order(word));
-    if known || place >= KEPT {
+    if known || place >= T::KEPT {
         return false;
     }
     line.insert(place, word.clone());
-    line.truncate(KEPT);
+    line.truncate(T::KEPT);
     true
+}
+
+/// Whether KMS, asked at this time, may still answer with what held before the newest of these words.
+pub fn may_be_stale<T: Dated>(line: &[T], read_at: Timestamp) -> bool {
+    let told = line.iter().find(|word| word.at() <= read_at);
+    told.is_some_and(|word| !word.is_reading() && read_at.duration_since(word.at()) <= CONSISTENT_AFTER)
 }
 
 /// The word that held before an event.

@@ -26,6 +26,9 @@ pub struct Period {
 }
 
 impl Dated for Period {
+    /// More than all polls of a queue bring at a time.
+    const KEPT: usize = 64;
+
     fn at(&self) -> Timestamp {
         self.at
     }
@@ -100,6 +103,9 @@ pub fn reading(event: &Event, known: Option<&History>) -> Option<Lesson> {
     let nothing_new = |newest: &Period| {
         newest.at >= event.time || matches!(&lesson.taught, Taught::Period(period) if period.days == newest.days)
     };
+    if known.is_some_and(|known| dated::may_be_stale(&known.periods, event.time)) {
+        return None;
+    }
     (!newest.is_some_and(nothing_new)).then_some(lesson)
 }
 
@@ -111,6 +117,9 @@ fn taught(event: &Event, by: EventId) -> Option<Lesson> {
 /// Adds `rotation` to an event that says something of a period; `known` is what was known before of its key.
 pub fn assess(event: &mut Event, known: Option<&History>) {
     let Some(period) = period_days(event) else { return };
+    let stale =
+        |known: &&History| event.family == Family::Observation && dated::may_be_stale(&known.periods, event.time);
+    let known = known.filter(|known| !stale(known));
     let before = known.and_then(|known| dated::before(&known.periods, event)).map(|before| before.days);
     let rotation =
         Rotation { period_days: Some(period), period_before: before, lengthened: before.map(|before| period > before) };

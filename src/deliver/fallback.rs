@@ -21,6 +21,9 @@ const SCAN_ANYWAY: Duration = Duration::from_mins(1);
 /// So many unfinished deliveries are in memory at a time: an outage may leave tens of thousands, of several KiB each.
 const PAGE: usize = 50;
 
+/// So many pages are told before the lane looks after its own deliveries again: each telling is a commit, and the sink may be back.
+const PAGES: usize = 4;
+
 /// Ids remembered as told elsewhere one by one. Forgetting them is harmless: the store ignores a second one.
 const REMEMBERED_MAX: usize = 10_000;
 
@@ -40,8 +43,9 @@ impl Fallback {
         self.news = true;
     }
 
+    /// The sink works again. What its fallback has been told stays told.
     pub(super) fn reset(&mut self) {
-        *self = Self::default();
+        *self = Self { seen: self.seen, ..Self::default() };
     }
 
     pub(super) fn has_told(&self, id: i64) -> bool {
@@ -99,7 +103,7 @@ impl Task {
 
     /// Goes on through the outbox from where the last look ended, oldest first.
     async fn tell_unseen(&mut self, failing_since: Timestamp) -> Result<(), StoreError> {
-        loop {
+        for _ in 0..PAGES {
             let page = self.shared.store.unfinished(self.name(), self.fallback.seen, PAGE).await?;
             for delivery in &page {
                 let length = self.shared.clock.now().duration_since(failing_since);
@@ -110,6 +114,9 @@ impl Task {
                 return Ok(());
             }
         }
+        // At once, if the sink still fails then.
+        self.fallback.last_scan = None;
+        Ok(())
     }
 
     /// Puts one notification into the fallback's outbox, if there is a fallback and it must be heard.

@@ -34,9 +34,9 @@ const DIGEST_MIN: usize = 3;
 const LEASE_MARGIN: Duration = Duration::from_secs(10);
 
 /// A lane that leased something less than `BUSY` ago waits `GATHER` for what lands or comes in, so that one commit serves several
-/// deliveries.
-const BUSY: Duration = Duration::from_millis(40);
-const GATHER: Duration = Duration::from_millis(35);
+/// deliveries. Two commits fit between the two times, else every other turn would gather nothing.
+const BUSY: Duration = Duration::from_millis(42);
+const GATHER: Duration = Duration::from_millis(30);
 
 const STORE_BASE: Duration = Duration::from_millis(500);
 const STORE_CAP: Duration = Duration::from_secs(15);

@@ -25,7 +25,7 @@ use crate::base::stop::Stop;
 use crate::base::telemetry;
 use crate::engine::{Engine, StoreState};
 use crate::keys::{Inspect, KeyLookup};
-use crate::queue::{Handle, Message, Queue};
+use crate::queue::{Handle, Message, Queue, QueueError};
 use crate::spool::Spool;
 
 use batch::Batcher;
@@ -84,6 +84,9 @@ fn oldest(messages: &[Message], now: Timestamp) -> Option<Duration> {
 /// Longest batch SQS hands out.
 const BATCH_MAX: usize = 10;
 
+/// See [`Polls::receive`].
+const ASKED_EACH: usize = 8;
+
 /// How often a poll that rests on purpose looks whether it may go on, at the least.
 const PAUSED_CHECK: Duration = Duration::from_secs(2);
 
@@ -97,6 +100,8 @@ struct Polls {
     held: TaskTracker,
     hearing: Hearing,
     running: AtomicUsize,
+    /// Full answers in a row: a backlog.
+    full: AtomicUsize,
     tasks: TaskTracker,
 }
 
@@ -110,7 +115,15 @@ impl Ingest {
         let held = settler.waiting().clone();
         let hearing = Hearing::new(self.queue.name(), self.settings.deaf_after);
         let tasks = TaskTracker::new();
-        let polls = Arc::new(Polls { ingest: self, batcher, held, hearing, running: AtomicUsize::new(1), tasks });
+        let polls = Arc::new(Polls {
+            ingest: self,
+            batcher,
+            held,
+            hearing,
+            running: AtomicUsize::new(1),
+            full: AtomicUsize::new(0),
+            tasks,
+        });
         Arc::clone(&polls).poll(true).await;
         polls.tasks.close();
         polls.tasks.wait().await;
@@ -124,10 +137,21 @@ impl Ingest {
 }
 
 impl Polls {
+    /// In a backlog, one receive in [`ASKED_EACH`] asks how old messages are and how often they came: that tells how far behind we are,
+    /// and a message that comes again and again is asked about sooner or later. When a canary came is told by its message's age.
+    async fn receive(&self) -> Result<Vec<Message>, QueueError> {
+        let asked = self.full.load(Ordering::Relaxed).is_multiple_of(ASKED_EACH);
+        if asked || !self.ingest.engine.canaries().hints().is_empty() {
+            self.ingest.queue.receive().await
+        } else {
+            self.ingest.queue.receive_bare().await
+        }
+    }
+
     /// One long poll after the other. The first of a queue stays; the others leave when there is nothing to do.
     async fn poll(self: Arc<Self>, stays: bool) {
         while !self.ingest.stop.is_stopped() && self.may_receive().await {
-            let Some(received) = self.ingest.stop.unless_stopped(self.ingest.queue.receive()).await else { break };
+            let Some(received) = self.ingest.stop.unless_stopped(self.receive()).await else { break };
             let name = self.ingest.queue.name();
             match received {
                 Ok(messages) => {
@@ -138,7 +162,10 @@ impl Polls {
                     self.ingest.health.messages_came(name, messages.len(), oldest(&messages, now), now);
                     self.hearing.heard(&self.ingest.engine).await;
                     if messages.len() >= BATCH_MAX {
+                        self.full.fetch_add(1, Ordering::Relaxed);
                         self.grow();
+                    } else {
+                        self.full.store(0, Ordering::Relaxed);
                     }
                     let idle = messages.is_empty();
                     if let Some(archive) = self.ingest.archive.as_ref().filter(|_| !idle) {

@@ -143,6 +143,21 @@ impl SqsQueue {
         result
     }
 
+    async fn receive_with(&self, system: Option<Vec<MessageSystemAttributeName>>) -> Result<Vec<Message>, QueueError> {
+        let clients = self.clients().await;
+        let request = clients
+            .receive
+            .receive_message()
+            .queue_url(self.url(&clients).await?)
+            .max_number_of_messages(i32::try_from(BATCH_MAX).unwrap_or(10))
+            .wait_time_seconds(seconds(self.wait))
+            .visibility_timeout(seconds(self.visibility))
+            .set_message_system_attribute_names(system)
+            .set_message_attribute_names(Some(DEAD_LETTER_ATTRIBUTES.map(str::to_owned).to_vec()));
+        let answer = self.outcome("receive", request.send().await)?;
+        Ok(answer.messages.unwrap_or_default().into_iter().filter_map(message).collect())
+    }
+
     async fn delete_batch(&self, batch: &[&Handle]) -> Result<Vec<DeleteFailed>, QueueError> {
         let clients = self.clients().await;
         let url = self.url(&clients).await?;
@@ -218,21 +233,15 @@ impl Queue for SqsQueue {
     }
 
     async fn receive(&self) -> Result<Vec<Message>, QueueError> {
-        let clients = self.clients().await;
-        let request = clients
-            .receive
-            .receive_message()
-            .queue_url(self.url(&clients).await?)
-            .max_number_of_messages(i32::try_from(BATCH_MAX).unwrap_or(10))
-            .wait_time_seconds(seconds(self.wait))
-            .visibility_timeout(seconds(self.visibility))
-            .set_message_system_attribute_names(Some(vec![
-                MessageSystemAttributeName::SentTimestamp,
-                MessageSystemAttributeName::ApproximateReceiveCount,
-            ]))
-            .set_message_attribute_names(Some(DEAD_LETTER_ATTRIBUTES.map(str::to_owned).to_vec()));
-        let answer = self.outcome("receive", request.send().await)?;
-        Ok(answer.messages.unwrap_or_default().into_iter().filter_map(message).collect())
+        self.receive_with(Some(vec![
+            MessageSystemAttributeName::SentTimestamp,
+            MessageSystemAttributeName::ApproximateReceiveCount,
+        ]))
+        .await
+    }
+
+    async fn receive_bare(&self) -> Result<Vec<Message>, QueueError> {
+        self.receive_with(None).await
     }
 
     async fn delete(&self, handles: &[Handle]) -> Result<Vec<DeleteFailed>, QueueError> {

@@ -427,9 +427,9 @@ fn a_longer_rotation_period_is_told_in_whatever_order_files_are_read() {
         let alerts: Vec<(&str, &str)> = of_kind(&lines, "alert")
             .iter()
             .map(|line| (line["rule"].as_str().unwrap(), line["event_id"].as_str().unwrap()))
+            .filter(|(rule, _)| *rule == "kms.rotation-period-lengthened")
             .collect();
-        let rule = "kms.rotation-period-lengthened";
-        assert_eq!(alerts.iter().map(|(name, _)| *name).collect::<Vec<_>>(), [rule; 3]);
+        assert_eq!(alerts.len(), 3, "{alerts:?}");
         assert!(alerts.iter().zip(["e3", "e5", "e6"]).all(|((_, id), wanted)| id.contains(wanted)), "{alerts:?}");
     }
 }

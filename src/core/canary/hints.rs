@@ -42,6 +42,11 @@ impl Hints {
         hints
     }
 
+    /// Nothing is expected.
+    pub fn is_empty(&self) -> bool {
+        self.requests.is_empty() && self.keys.is_empty()
+    }
+
     /// False only if no expected event is in it.
     pub fn may_hold(&self, body: &str) -> bool {
         let named = !self.requests.is_empty()

@@ -142,7 +142,7 @@ pub fn decode_file(text: &str) -> Decoded {
     wrapper::decode(text)
 }
 
-/// A [`peek`] at what every envelope is known by, and at nothing else.
+/// A [`peek`] at what every envelope is known by and at the kind of its caller, which together settle most questions.
 pub fn brief(body: &str) -> Option<Peek<'_>> {
     peek::envelope(body)
 }

@@ -79,13 +79,21 @@ fn a_period_is_compared_with_the_one_before_it_in_event_time() {
 fn an_older_event_does_not_undo_what_a_newer_one_told() {
     let (older, newer, next) = (enabled(0, 90), enabled(10, 365), enabled(20, 365));
     assert_eq!(compared(&next, &[&newer, &older])["period_before"], 365);
-    let many: Vec<Event> = (0..9).map(|minute| enabled(minute, 90 + u32::try_from(minute).unwrap())).collect();
+    let many: Vec<Event> = (0..200).map(|minute| enabled(minute, 90 + u32::try_from(minute).unwrap())).collect();
     let mut history = History::default();
     for event in many.iter().chain(many.iter().rev()) {
         history.learn(&lesson(event).unwrap().taught);
     }
-    assert_eq!(history.periods.iter().map(|period| period.days).collect::<Vec<_>>(), [98, 97, 96], "bounded");
-    assert!(history.bytes() > 3 * 60);
+    let days: Vec<u32> = history.periods.iter().map(|period| period.days).collect();
+    assert_eq!(days, (90..290).rev().take(64).collect::<Vec<_>>(), "bounded");
+    assert!(history.bytes() > 64 * 60);
+}
+
+#[test]
+fn calls_that_come_together_do_not_hide_what_was_before() {
+    let (before, calls) = (enabled(0, 90), (1..=40).map(|minute| enabled(minute, 365)).collect::<Vec<_>>());
+    let known: Vec<&Event> = std::iter::once(&before).chain(&calls).collect();
+    assert_eq!(compared(&calls[0], &known)["lengthened"], true);
 }
 
 #[test]
@@ -144,10 +152,14 @@ fn kms_may_answer_with_what_was_a_moment_ago() {
     };
     assert_eq!(told(enabled(0, 90)), Value::Null);
     assert_eq!(told(enabled(60, 365)), true);
-    assert_eq!(told(observed(61, 90)), false);
+    assert_eq!(told(observed(61, 90)), Value::Null);
     assert_eq!(told(observed(120, 365)), false, "an event has told that already");
     assert_eq!(told(observed(180, 180)), false);
     assert_eq!(told(observed(240, 181)), true);
+    assert_eq!(told(enabled(300, 90)), false);
+    assert_eq!(told(observed(301, 181)), Value::Null, "that is from before the call");
+    assert_eq!(told(observed(400, 90)), false);
+    assert_eq!(told(observed(460, 181)), true);
 }
 
 #[test]

@@ -54,6 +54,10 @@ async fn a_receive_asks_for_little_and_keeps_all_of_it() {
     assert_eq!(messages[0].attributes[0], ("ERROR_CODE".to_owned(), "NO_PERMISSIONS".to_owned()));
     assert_eq!(messages[0].attributes.len(), 2);
     assert_eq!((messages[1].sent_at, messages[1].receive_count), (None, 1));
+    queue.receive_bare().await.unwrap();
+    let bare = &server.requests()[1].body;
+    assert_eq!(bare["MessageSystemAttributeNames"], Value::Null, "the ages are left out, and nothing else");
+    assert_eq!(bare["MessageAttributeNames"], server.requests()[0].body["MessageAttributeNames"]);
     let request = &server.requests()[0];
     assert_eq!(request.operation, "ReceiveMessage");
     assert_eq!(request.body["QueueUrl"], format!("{}/111122223333/q", server.url));

@@ -279,7 +279,7 @@ pub(super) async fn rotation_periods_are_learnt_beside_policies(store: &Shared) 
     }
     let both = [lesson(Taught::Policy(version.clone())), lesson(Taught::Period(period(4)))];
     store.keep_lessons(at(9), &both).await.unwrap();
-    let history = History { versions: vec![version], periods: [5, 4, 3].map(period).into() };
+    let history = History { versions: vec![version], periods: [5, 4, 3, 2, 1].map(period).into() };
     assert_eq!(store.recall_history(arn).await.unwrap(), Some(history));
 }
 

@@ -20,14 +20,14 @@ const SQLITE_CLAIM: &str = claim_sql!("");
 impl Dialect {
     /// Run on each new connection. FULL: when a commit returns, it is on the disk, and the message may be deleted. The log is
     /// moved into the file every MiB and cut when it has grown past 4: on a small disk a long log is room that nobody can use.
-    /// Pages are kept for 1 MiB by the writer and 256 KiB by each reader, where `SQLite` would keep 2 MB in each: ten for them
-    /// all, which is a third of what an idle daemon may take; the system's own cache holds the file as well.
+    /// A reader keeps pages of 256 KiB, where `SQLite` would keep 2 MB in each connection: ten for them all, a third of what an
+    /// idle daemon may take; the system's own cache holds the file as well.
     pub(super) fn on_connect(self, writer: bool) -> String {
         match self {
             Self::Sqlite { busy, pages_max } => {
                 let rest = if writer {
                     "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 256; \
-                     PRAGMA journal_size_limit = 4194304; PRAGMA cache_size = -1024;"
+                     PRAGMA journal_size_limit = 4194304;"
                 } else {
                     "PRAGMA query_only = ON; PRAGMA cache_size = -256;"
                 };

@@ -116,9 +116,10 @@ impl SqlStore {
         work.done();
     }
 
-    /// How the database means to run the queries that a lane asks all the time: whether anything is due, and the claim.
-    pub(super) fn hot_queries(&self) -> [&'static str; 2] {
-        [lease::ANY_DUE, self.dialect.claim()]
+    /// How the database means to run the queries that a lane asks all the time: whether anything is due, the claim, and what a
+    /// fallback has not been told.
+    pub(super) fn hot_queries(&self) -> [&'static str; 3] {
+        [lease::ANY_DUE, self.dialect.claim(), read::UNFINISHED]
     }
 }
 

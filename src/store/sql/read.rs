@@ -7,7 +7,9 @@ use super::keep::QUARANTINED;
 use super::rows::{corrupt, count, delivery, delivery_columns, from_json, limit, number, situation, text, time};
 use crate::core::incident::{Fingerprint, Incident, Situation};
 use crate::core::rule::Severity;
-use crate::store::{Delivery, DeliveryState, Forgotten, IncidentFilter, Stats, StoreError, Story, StoryDelivery};
+use crate::store::{
+    Delivery, DeliveryState, Forgotten, IncidentFilter, Stats, StoreError, StoreErrorKind, Story, StoryDelivery,
+};
 
 const INCIDENTS: &str = "SELECT id, body FROM incidents ORDER BY opened_ms DESC, id DESC LIMIT $1";
 const OPEN_INCIDENTS: &str =
@@ -27,11 +29,12 @@ const DELIVERIES: &str = concat!(
     delivery_columns!(),
     " FROM outbox o WHERE o.id IN (SELECT id FROM outbox WHERE state IN ($1, $2, $3, $4, $5) ORDER BY id LIMIT $6) ORDER BY o.id"
 );
-/// By the primary key: whoever reads on from where he was reads what is new and little else.
-const UNFINISHED: &str = concat!(
+/// The `+` keeps the planner on the primary key: whoever reads on from where they were then reads what is new and little else, where
+/// the index of what is urgent would be sorted anew for each page.
+pub(super) const UNFINISHED: &str = concat!(
     "SELECT ",
     delivery_columns!(),
-    " FROM outbox o WHERE o.sink = $1 AND o.unfinished = 1 AND o.id > $2 ORDER BY o.id LIMIT $3"
+    " FROM outbox o WHERE +o.sink = $1 AND +o.unfinished = 1 AND o.id > $2 ORDER BY o.id LIMIT $3 + 0"
 );
 const IS_UNFINISHED: &str = "SELECT id FROM outbox WHERE sink = $1 AND notification = $2 AND unfinished = 1";
 const OUTBOX: &str = "SELECT sink, state, COUNT(*) AS n, MIN(created_ms) AS oldest FROM outbox \
@@ -117,7 +120,19 @@ impl SqlStore {
         most: usize,
     ) -> Result<Vec<Delivery>, StoreError> {
         let query = sqlx::query(UNFINISHED).bind(sink).bind(after).bind(limit(most));
-        query.fetch_all(&self.readers).await?.iter().map(delivery).collect()
+        let rows = query.fetch_all(&self.readers).await?;
+        let mut page = vec![];
+        for row in &rows {
+            match delivery(row) {
+                Ok(delivery) => page.push(delivery),
+                // It must not hide all others; whoever claims it gives it up.
+                Err(error) if error.kind == StoreErrorKind::Corrupt => {
+                    tracing::warn!(delivery.id = number(row, "id")?, sink.name = sink, %error, "a delivery is passed over");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(page)
     }
 
     pub(super) async fn read_any_unfinished(&self, wanted: &[(String, String)]) -> Result<bool, StoreError> {

@@ -174,14 +174,15 @@ fn list(words: &'static [&'static str]) -> impl Strategy<Value = Value> {
 fn fields() -> impl Strategy<Value = Value> {
     let maybe = |words| prop::option::of(list(words));
     let outcome = prop::option::of(list(&["success", "denied", "failed"]));
-    let deep = (maybe(&WORDS), maybe(&WORDS), maybe(&WORDS));
+    let deep = (maybe(&WORDS), maybe(&WORDS), maybe(&WORDS), maybe(&WORDS));
     (maybe(&["a", "ab", "b"]), maybe(&TYPES), maybe(&WORDS), maybe(&WORDS), outcome, deep).prop_filter_map(
         "empty",
-        |(source, kind, name, code, outcome, (x, y, account))| {
+        |(source, kind, name, code, outcome, (x, y, account, caller))| {
             let named = |list: [(&str, Option<Value>); 2]| -> Map<String, Value> {
                 list.into_iter().filter_map(|(name, list)| Some((name.to_owned(), list?))).collect()
             };
             let mut detail = named([("eventName", name), ("errorCode", code)]);
+            detail.extend(caller.map(|list| ("userIdentity".to_owned(), json!({ "type": list }))));
             let deep = named([("x", x), ("y", y)]);
             if !deep.is_empty() {
                 detail.insert("list".into(), deep.into());
@@ -210,6 +211,12 @@ fn member() -> impl Strategy<Value = Option<Value>> {
     ])
 }
 
+/// Who calls: an object as a rule.
+fn caller() -> impl Strategy<Value = Value> {
+    let one = || member().prop_map(|kind| kind.map_or_else(|| json!({}), |kind| json!({ "type": kind })));
+    prop_oneof![6 => one(), 1 => prop::collection::vec(one(), 0..3).prop_map(Value::from), 1 => Just(json!("ab"))]
+}
+
 fn array() -> impl Strategy<Value = Value> {
     let named = |(x, y): (Option<Value>, Option<Value>)| {
         let members = [("x", x), ("y", y)].into_iter().filter_map(|(name, v)| Some((name.to_owned(), v?)));
@@ -228,17 +235,18 @@ proptest! {
         patterns in patterns(),
         source in select(&["a", "ab", "b"][..]),
         kind in select(&TYPES[..]),
-        detail in (member(), member(), prop::option::of(array())),
+        detail in (member(), member(), prop::option::of(array()), prop::option::of(caller())),
         account in member(),
         usual in any::<bool>(),
     ) {
-        let (name, code, list) = detail;
+        let (name, code, list, caller) = detail;
         // Names and codes that are no text are for the full decode.
         let text = |v: Option<Value>| v.filter(|v| !usual || !v.is_number());
         let mut detail = Map::new();
         detail.extend(text(name).map(|v| ("eventName".to_owned(), v)));
         detail.extend(text(code).map(|v| ("errorCode".to_owned(), v)));
         detail.extend(list.map(|v| ("list".to_owned(), v)));
+        detail.extend(caller.map(|v| ("userIdentity".to_owned(), v)));
         let mut event: Value = body(source, kind, &detail.into()).parse().unwrap();
         if let Some(account) = account {
             event["account"] = account;
