@@ -26,7 +26,7 @@ pub struct Period {
 }
 
 impl Dated for Period {
-    /// More than all polls of a queue bring at a time.
+    /// More than the polls of a queue bring at a time, unless there are many more of them than usual.
     const KEPT: usize = 64;
 
     fn at(&self) -> Timestamp {
