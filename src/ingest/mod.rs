@@ -12,12 +12,13 @@ mod settle;
 mod together;
 mod using;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::base::health::Health;
@@ -84,8 +85,8 @@ fn oldest(messages: &[Message], now: Timestamp) -> Option<Duration> {
 /// Longest batch SQS hands out.
 const BATCH_MAX: usize = 10;
 
-/// See [`Polls::receive`].
-const ASKED_EACH: usize = 8;
+/// See [`Polls::asks`].
+const ASKED_EACH: Duration = Duration::from_secs(1);
 
 /// How often a poll that rests on purpose looks whether it may go on, at the least.
 const PAUSED_CHECK: Duration = Duration::from_secs(2);
@@ -100,8 +101,9 @@ struct Polls {
     held: TaskTracker,
     hearing: Hearing,
     running: AtomicUsize,
-    /// Full answers in a row: a backlog.
-    full: AtomicUsize,
+    /// The last answer was full.
+    backlog: AtomicBool,
+    asked_at: Mutex<Option<Instant>>,
     tasks: TaskTracker,
 }
 
@@ -121,7 +123,8 @@ impl Ingest {
             held,
             hearing,
             running: AtomicUsize::new(1),
-            full: AtomicUsize::new(0),
+            backlog: AtomicBool::new(false),
+            asked_at: Mutex::default(),
             tasks,
         });
         Arc::clone(&polls).poll(true).await;
@@ -137,15 +140,21 @@ impl Ingest {
 }
 
 impl Polls {
-    /// In a backlog, one receive in [`ASKED_EACH`] asks how old messages are and how often they came: that tells how far behind we are,
-    /// and a message that comes again and again is asked about sooner or later. When a canary came is told by its message's age.
     async fn receive(&self) -> Result<Vec<Message>, QueueError> {
-        let asked = self.full.load(Ordering::Relaxed).is_multiple_of(ASKED_EACH);
-        if asked || !self.ingest.engine.canaries().hints().is_empty() {
-            self.ingest.queue.receive().await
-        } else {
-            self.ingest.queue.receive_bare().await
+        if self.asks() { self.ingest.queue.receive().await } else { self.ingest.queue.receive_bare().await }
+    }
+
+    /// In a backlog, one receive a second asks how old messages are and how often they came: that tells how far behind we are,
+    /// and a message that comes again and again is asked about sooner or later. When a canary came is told by its message's age.
+    fn asks(&self) -> bool {
+        let mut asked_at = self.asked_at.lock().unwrap_or_else(PoisonError::into_inner);
+        let asks = !self.backlog.load(Ordering::Relaxed)
+            || asked_at.is_none_or(|at| at.elapsed() >= ASKED_EACH)
+            || !self.ingest.engine.canaries().hints().is_empty();
+        if asks {
+            *asked_at = Some(Instant::now());
         }
+        asks
     }
 
     /// One long poll after the other. The first of a queue stays; the others leave when there is nothing to do.
@@ -161,11 +170,10 @@ impl Polls {
                     telemetry::last_receive(name, now);
                     self.ingest.health.messages_came(name, messages.len(), oldest(&messages, now), now);
                     self.hearing.heard(&self.ingest.engine).await;
-                    if messages.len() >= BATCH_MAX {
-                        self.full.fetch_add(1, Ordering::Relaxed);
+                    let backlog = messages.len() >= BATCH_MAX;
+                    self.backlog.store(backlog, Ordering::Relaxed);
+                    if backlog {
                         self.grow();
-                    } else {
-                        self.full.store(0, Ordering::Relaxed);
                     }
                     let idle = messages.is_empty();
                     if let Some(archive) = self.ingest.archive.as_ref().filter(|_| !idle) {
