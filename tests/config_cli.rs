@@ -1,4 +1,4 @@
-//! `check` and `schema` as the shell sees them: exit code, what goes to stdout, what to stderr.
+//! `check`, `schema` and a failing `demo` as the shell sees them: exit code, what goes to stdout, what to stderr.
 
 #![cfg(test)]
 
@@ -70,4 +70,16 @@ fn the_schema_is_data() {
 #[test]
 fn wrong_usage_is_2() {
     assert_eq!(kmswatch(&["check", "--fromat", "json"]).status.code(), Some(2));
+}
+
+#[test]
+fn a_demo_without_a_folder_says_which_one_it_wants() {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_kmswatch"))
+        .args(["demo", "--fast", "--exit", "--port", "0"])
+        .env("TMPDIR", "/nowhere/at/all")
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    let said = text(&output.stderr);
+    assert!(said.contains("/nowhere/at/all/kmswatch-demo-") && said.contains("TMPDIR="), "{said}");
 }

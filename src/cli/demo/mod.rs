@@ -264,10 +264,16 @@ fn may_page(loaded: &Loaded) -> bool {
 struct Folder(PathBuf);
 
 impl Folder {
-    fn create() -> std::io::Result<Self> {
+    fn create() -> Result<Self, Trouble> {
         use std::os::unix::fs::DirBuilderExt;
         let path = std::env::temp_dir().join(format!("kmswatch-demo-{}", std::process::id()));
-        std::fs::DirBuilder::new().mode(0o700).create(&path)?;
+        // An image without a shell has no /tmp either.
+        std::fs::DirBuilder::new().mode(0o700).create(&path).map_err(|error| {
+            Trouble::Other(format!(
+                "{} cannot be made: {error}; name a folder that can be written to: TMPDIR=…",
+                path.display()
+            ))
+        })?;
         Ok(Self(path))
     }
 }
