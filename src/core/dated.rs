@@ -20,6 +20,11 @@ pub trait Dated: Clone {
     fn is_reading(&self) -> bool {
         self.by().0.starts_with(READING)
     }
+
+    /// Whether KMS, asked at this time, may still have answered with what held before this.
+    fn may_be_missed(&self, read_at: Timestamp) -> bool {
+        !self.is_reading() && read_at.duration_since(self.at()) <= CONSISTENT_AFTER
+    }
 }
 
 /// How the id begins of what no event said.
@@ -49,8 +54,7 @@ pub fn learn<T: Dated>(line: &mut Vec<T>, word: &T) -> bool {
 
 /// Whether KMS, asked at this time, may still answer with what held before the newest of these words.
 pub fn may_be_stale<T: Dated>(line: &[T], read_at: Timestamp) -> bool {
-    let told = line.iter().find(|word| word.at() <= read_at);
-    told.is_some_and(|word| !word.is_reading() && read_at.duration_since(word.at()) <= CONSISTENT_AFTER)
+    line.iter().find(|word| word.at() <= read_at).is_some_and(|word| word.may_be_missed(read_at))
 }
 
 /// The word that held before an event.
@@ -63,8 +67,6 @@ pub fn before<'l, T: Dated>(line: &'l [T], event: &Event) -> Option<&'l T> {
     let newest = older.next()?;
     let told = older.next();
     // KMS may answer with what held a moment ago: what an event told shortly before a reading counts more.
-    let stale = told.filter(|told| {
-        newest.is_reading() && !told.is_reading() && newest.at().duration_since(told.at()) <= CONSISTENT_AFTER
-    });
+    let stale = told.filter(|told| newest.is_reading() && told.may_be_missed(newest.at()));
     Some(stale.unwrap_or(newest))
 }

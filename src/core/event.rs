@@ -43,6 +43,17 @@ pub struct Event {
     pub document: Value,
 }
 
+impl Event {
+    /// Adds a member to the document that rules read, where there is something to add.
+    pub fn put<T: Serialize>(&mut self, name: &str, value: Option<&T>) {
+        if let (Some(document), Some(value)) = (self.document.as_object_mut(), value)
+            && let Ok(value) = serde_json::to_value(value)
+        {
+            document.insert(name.to_owned(), value);
+        }
+    }
+}
+
 /// Account + Region + `eventID`; else the envelope's id; native KMS events: kind + key + material id + time bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -63,16 +63,8 @@ pub fn assess(event: &mut Event, ours: &Ours) {
         _ => None,
     };
     let trail = if event.source == "aws.cloudtrail" { trail::trail(event, request) } else { None };
-    put(event, "pipeline", said.as_ref());
-    put(event, "trail", trail.as_ref());
-}
-
-fn put<T: Serialize>(event: &mut Event, name: &str, value: Option<&T>) {
-    if let (Some(document), Some(value)) = (event.document.as_object_mut(), value)
-        && let Ok(value) = serde_json::to_value(value)
-    {
-        document.insert(name.to_owned(), value);
-    }
+    event.put("pipeline", said.as_ref());
+    event.put("trail", trail.as_ref());
 }
 
 fn of_queue(event: &Event, request: &Map<String, Value>, ours: &Ours) -> Option<Pipeline> {

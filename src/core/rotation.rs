@@ -123,7 +123,5 @@ pub fn assess(event: &mut Event, known: Option<&History>) {
     let before = known.and_then(|known| dated::before(&known.periods, event)).map(|before| before.days);
     let rotation =
         Rotation { period_days: Some(period), period_before: before, lengthened: before.map(|before| period > before) };
-    if let (Some(document), Ok(value)) = (event.document.as_object_mut(), serde_json::to_value(rotation)) {
-        document.insert("rotation".to_owned(), value);
-    }
+    event.put("rotation", Some(&rotation));
 }

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 
 use super::Engine;
-use crate::core::access::{self, Lesson};
+use crate::core::access::{self, History, Lesson};
 use crate::core::decide::{Decision, Evaluation, Prepared, evaluate};
 use crate::core::enrich::enrich;
 use crate::core::event::{Event, KeyRef};
@@ -143,13 +143,19 @@ impl Engine {
         (evaluations, lessons)
     }
 
+    /// What was seen of a key; nothing where that does not read back: whoever learns of the key next begins its history anew.
+    pub(crate) async fn readable_history(&self, arn: &str) -> Result<Option<History>, StoreError> {
+        match self.store.recall_history(arn).await {
+            Err(error) if error.kind == StoreErrorKind::Corrupt => Ok(None),
+            other => other,
+        }
+    }
+
     /// Compares the rotation period that KMS says, if it does, with the one known before. Answers what is new.
     async fn assess_rotation(&self, event: &mut Event) -> Option<Lesson> {
         let arn = access::wants(event)?;
-        let known = match self.store.recall_history(&arn).await {
+        let known = match self.readable_history(&arn).await {
             Ok(known) => known,
-            // Whoever learns of this key next begins its history anew.
-            Err(error) if error.kind == StoreErrorKind::Corrupt => None,
             Err(error) => {
                 tracing::warn!(%error, key.arn = arn, "what was known of a key before could not be read");
                 return None;

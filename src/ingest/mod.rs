@@ -26,7 +26,7 @@ use crate::base::stop::Stop;
 use crate::base::telemetry;
 use crate::engine::{Engine, StoreState};
 use crate::keys::{Inspect, KeyLookup};
-use crate::queue::{Handle, Message, Queue, QueueError};
+use crate::queue::{BATCH_MAX, Handle, Message, Queue, QueueError};
 use crate::spool::Spool;
 
 use batch::Batcher;
@@ -81,9 +81,6 @@ fn oldest(messages: &[Message], now: Timestamp) -> Option<Duration> {
     // The queue's clock may be ahead of ours.
     sent.min().map(|sent| now.duration_since(sent).max(SignedDuration::ZERO).unsigned_abs())
 }
-
-/// Longest batch SQS hands out.
-const BATCH_MAX: usize = 10;
 
 /// See [`Polls::asks`].
 const ASKED_EACH: Duration = Duration::from_secs(1);

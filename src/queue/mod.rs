@@ -59,8 +59,8 @@ pub trait Queue: Send + Sync {
     /// A [`QueueError`] that has classified itself.
     async fn receive(&self) -> Result<Vec<Message>, QueueError>;
 
-    /// The same without [`Message::sent_at`] and [`Message::receive_count`], if the queue saves something by that. To read them costs
-    /// `SQS`'s clients a twentieth of a receive.
+    /// The same without [`Message::sent_at`] and [`Message::receive_count`], if the queue saves something by that: SQS
+    /// sends them as a map with each message.
     ///
     /// # Errors
     /// As for [`Queue::receive`].

@@ -14,7 +14,7 @@ use crate::core::inspection::{Details, Inspection, Part, Wants};
 use crate::core::observe::{By, Observation};
 use crate::engine::Engine;
 use crate::keys::{Inspect, Scope};
-use crate::store::{KnownKey, StoreError, StoreErrorKind};
+use crate::store::{KnownKey, StoreError};
 
 /// Keys looked at, and told to the engine, together; the inspector lets fewer go at once.
 const TOGETHER: usize = 50;
@@ -290,11 +290,7 @@ async fn learn_policies(engine: &Engine, seen: &[Inspection]) -> Result<(), Stor
     let mut lessons = vec![];
     for inspection in seen {
         let Some(text) = inspection.policy.known() else { continue };
-        let known = match engine.store().recall_history(&inspection.arn).await {
-            // Whoever learns of this key next begins its history anew.
-            Err(error) if error.kind == StoreErrorKind::Corrupt => None,
-            other => other?,
-        };
+        let known = engine.readable_history(&inspection.arn).await?;
         lessons.extend(known.unwrap_or_default().reading(&inspection.arn, inspection.read_at, text));
     }
     if lessons.is_empty() { Ok(()) } else { engine.store().keep_lessons(engine.now(), &lessons).await }

@@ -26,7 +26,6 @@ mod tests;
 
 use std::collections::BTreeSet;
 
-use serde::Serialize;
 use serde_json::Value;
 
 pub use action::{Ability, Actions};
@@ -70,9 +69,9 @@ pub fn assess(event: &mut Event, trust: &Trust, known: Option<&History>) {
     };
     let replica = replica(event, trust);
     rotation::assess(event, known);
-    put(event, "replica", replica.as_ref());
-    put(event, "access", access.as_ref());
-    put(event, "grant", grant.as_ref());
+    event.put("replica", replica.as_ref());
+    event.put("access", access.as_ref());
+    event.put("grant", grant.as_ref());
     if let (Some(external), Some(actor)) = (event.actor.external, event.document.get_mut("actor"))
         && let Some(actor) = actor.as_object_mut()
     {
@@ -169,12 +168,4 @@ fn labels<'p>(parties: impl Iterator<Item = &'p Party>) -> Vec<String> {
     labels.sort();
     labels.dedup();
     labels
-}
-
-fn put<T: Serialize>(event: &mut Event, name: &str, value: Option<&T>) {
-    if let (Some(document), Some(value)) = (event.document.as_object_mut(), value)
-        && let Ok(value) = serde_json::to_value(value)
-    {
-        document.insert(name.to_owned(), value);
-    }
 }
